@@ -1,0 +1,335 @@
+//! Both halves together: what a driver drives.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use bytes::Buf;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::close::{CloseCode, CloseReport};
+use crate::config::Config;
+use crate::error::{Error, SendError};
+use crate::frame::Masking;
+use crate::message::{Data, Event, Message};
+use crate::output::Output;
+use crate::prepared::Prepared;
+use crate::receive::ReceiveHalf;
+use crate::send::SendHalf;
+use crate::time::Timestamp;
+
+/// An established WebSocket connection, without any I/O.
+///
+/// A driver owns this, a transport and a clock, and repeats:
+///
+/// 1. take events with [`advance`](Self::advance) and [`poll_event`](Self::poll_event), giving
+///    commands at will, until `advance` says false;
+/// 2. write [`output`](Self::output), and shut the transport's sending side down when
+///    [`wants_shutdown`](Self::wants_shutdown) says so;
+/// 3. wait for the transport or for [`poll_timeout`](Self::poll_timeout), and tell what happened:
+///    bytes ([`input`](Self::input), then [`handle_input`](Self::handle_input)), the end
+///    ([`handle_eof`](Self::handle_eof)), nothing yet
+///    ([`handle_would_block`](Self::handle_would_block)), or the time
+///    ([`handle_timeout`](Self::handle_timeout));
+///
+/// and is done when [`is_finished`](Self::is_finished) is true.
+///
+/// ```text
+///             close()                       Close arrives
+///   ┌──────┐ ─────────► ┌─────────────┐ ──────────────────► ┌────────┐  the transport ends,
+///   │ open │            │ Close sent  │  or the deadline    │ ended  │  or the deadline     ► finished
+///   └──────┘ ─────────────────────────────────────────────► └────────┘
+///             Close arrives, and is answered; or the connection fails
+/// ```
+///
+/// ```
+/// use bytes::Buf;
+/// use sansock::{Config, Connection, Event, Timestamp};
+///
+/// let now = Timestamp::EPOCH;
+/// let mut client = Connection::client(Config::default(), [7; 32], now);
+/// let mut server = Connection::server(Config::default(), now);
+///
+/// client.text("hello")?;
+/// let bytes = client.output().copy_to_bytes(11);
+/// server.input().extend_from_slice(&bytes);
+/// server.handle_input(now);
+/// assert!(matches!(server.poll_event()?, Some(Event::Text(text)) if &*text == "hello"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct Connection {
+    receive: ReceiveHalf,
+    send: SendHalf,
+}
+
+impl Connection {
+    /// The server's end of a connection. It is normally made by
+    /// [`handshake::server`](crate::handshake::server).
+    #[must_use]
+    pub fn server(config: Config, now: Timestamp) -> Self {
+        Connection {
+            receive: ReceiveHalf::new(&config, Masking::Required, now),
+            send: SendHalf::new(&config, None),
+        }
+    }
+
+    /// The client's end of a connection. It is normally made by
+    /// [`handshake::client`](crate::handshake::client).
+    ///
+    /// The masking keys are a cryptographic stream from `seed`, which must be unpredictable and
+    /// never used twice (RFC 6455 §10.3).
+    #[must_use]
+    pub fn client(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
+        Connection::with_rng(config, StdRng::from_seed(seed), now)
+    }
+
+    /// The client's end of a connection, with a source of masking keys that is already in use.
+    #[expect(clippy::needless_pass_by_value, reason = "as the public constructors take it")]
+    pub(crate) fn with_rng(config: Config, keys: StdRng, now: Timestamp) -> Self {
+        Connection {
+            receive: ReceiveHalf::new(&config, Masking::Forbidden, now),
+            send: SendHalf::new(&config, Some(Box::new(keys))),
+        }
+    }
+
+    /// Puts bytes that are not frames, the handshake's answer, into the output.
+    pub(crate) fn prepend_output(&mut self, bytes: Vec<u8>) {
+        *self.send.output() = Output::from(bytes);
+    }
+
+    /// The buffer to append received bytes to. Nothing else may be done to it.
+    ///
+    /// What was handed out is dropped here, so an event must be done with before.
+    #[inline]
+    pub fn input(&mut self) -> &mut Vec<u8> {
+        self.receive.input()
+    }
+
+    /// Says that bytes were appended to [`input`](Self::input), at this time.
+    #[inline]
+    pub fn handle_input(&mut self, now: Timestamp) {
+        self.receive.handle_input(now);
+    }
+
+    /// Says that the transport has ended: nothing more will be received.
+    pub fn handle_eof(&mut self) {
+        self.receive.handle_eof();
+    }
+
+    /// Says that the transport has nothing to read just now, and gives back memory that holds
+    /// nothing: a connection at rest owns no buffer.
+    pub fn handle_would_block(&mut self) {
+        self.receive.handle_would_block();
+        self.send.handle_would_block();
+    }
+
+    /// Says what time it is. Needed when [`poll_timeout`](Self::poll_timeout) is reached; harmless
+    /// at any other time.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.receive.handle_timeout(now);
+        self.exchange();
+    }
+
+    /// Queues a text message.
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
+    #[inline]
+    pub fn text(&mut self, text: &str) -> Result<(), SendError> {
+        self.send.text(text)
+    }
+
+    /// Queues a binary message.
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
+    #[inline]
+    pub fn binary(&mut self, data: &[u8]) -> Result<(), SendError> {
+        self.send.binary(data)
+    }
+
+    /// Queues an owned message: a server does not copy a large one.
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.send.send(message)
+    }
+
+    /// Queues the next part of a fragmented message; the first one opens it. See
+    /// [`SendHalf::fragment`].
+    pub fn fragment<'a>(&mut self, data: impl Into<Data<'a>>) -> Result<(), SendError> {
+        self.send.fragment(data)
+    }
+
+    /// Queues the last part of a fragmented message, or a whole message if none is open. See
+    /// [`SendHalf::last_fragment`].
+    pub fn last_fragment<'a>(&mut self, data: impl Into<Data<'a>>) -> Result<(), SendError> {
+        self.send.last_fragment(data)
+    }
+
+    /// Queues a message that was encoded before.
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
+    pub fn prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
+        self.send.prepared(message)
+    }
+
+    /// Queues a ping with a payload of at most 125 bytes.
+    ///
+    /// Fails after a Close frame or if the payload is longer.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send.ping(payload)
+    }
+
+    /// Queues a pong that no ping asked for, with a payload of at most 125 bytes. Pings are answered
+    /// without it.
+    ///
+    /// Fails after a Close frame or if the payload is longer.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.send.pong(payload)
+    }
+
+    /// Begins the closing handshake: queues a Close frame, after which nothing can be sent. Messages
+    /// still arrive until the peer has answered. The deadline counts from the next
+    /// [`handle_timeout`](Self::handle_timeout) or [`handle_input`](Self::handle_input).
+    ///
+    /// Fails if a Close frame was sent already, or if the reason is longer than 123 bytes.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.exchange();
+        self.send.close(code, reason)?;
+        self.receive.handle_close_sent();
+        Ok(())
+    }
+
+    /// Finds the next event: true if [`poll_event`](Self::poll_event) has something to say, be it
+    /// that the conversation is over; false if more input is needed.
+    ///
+    /// Calling it again changes nothing until the event is taken. It looks at each buffered byte at
+    /// most once, and stops at the first event.
+    ///
+    /// Fails if the peer broke the protocol, a deadline passed, or the transport ended without a
+    /// Close frame; then with the same error for ever. The Close frame that tells the peer is in the
+    /// output by then.
+    #[inline]
+    pub fn advance(&mut self) -> Result<bool, Error> {
+        let advanced = self.receive.advance();
+        if self.receive.has_control() {
+            self.exchange();
+        }
+        advanced
+    }
+
+    /// Lends the next event; `None` if there is none yet, or none any more.
+    ///
+    /// The bytes stand in the receive buffer until the next call of any `&mut` method.
+    ///
+    /// Fails as [`advance`](Self::advance) does.
+    #[inline]
+    pub fn poll_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.advance()?;
+        self.receive.note_event();
+        if self.receive.has_control() {
+            self.exchange();
+        }
+        Ok(self.receive.lend())
+    }
+
+    /// The bytes to write. Ask anew before each write: a pong may have waited for the last one.
+    #[inline]
+    pub fn output(&mut self) -> &mut Output {
+        if self.receive.has_control() {
+            self.exchange();
+        }
+        self.send.output()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout); the epoch means at once.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.receive.poll_timeout()
+    }
+
+    /// How many bytes of the frame under way have not arrived.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        self.receive.missing()
+    }
+
+    /// How many bytes to ask the transport for: it follows the traffic, and within a large frame
+    /// what has come of it, never what the peer has only announced.
+    #[must_use]
+    pub fn read_size(&self) -> usize {
+        self.receive.read_size()
+    }
+
+    /// How many bytes wait to be written.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.send.buffered()
+    }
+
+    /// Whether more waits than [`Config::output_high_water`]: then a driver reads nothing until some
+    /// of it is written, so that the peer feels it.
+    #[must_use]
+    pub fn is_above_high_water(&self) -> bool {
+        self.send.is_above_high_water()
+    }
+
+    /// Whether to shut down the transport's sending side now: it falls to this endpoint, and all
+    /// output is written (RFC 6455 §7.1.1).
+    #[must_use]
+    pub fn wants_shutdown(&self) -> bool {
+        self.receive.ends_transport() && !self.send.output_ref().has_remaining()
+    }
+
+    /// Whether the driver is done: the conversation is over, and either the transport has ended or
+    /// its time for that is up.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.receive.is_finished()
+    }
+
+    /// How the conversation ended; `None` while it goes on.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReport> {
+        let (began, received, clean) = self.receive.ending()?;
+        Some(CloseReport { began, received, sent: self.send.close_sent(), clean })
+    }
+
+    /// Borrows both halves: an event lent by one can be given to the other.
+    ///
+    /// ```
+    /// # use bytes::Buf;
+    /// use sansock::{Config, Connection, Event, Timestamp};
+    ///
+    /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
+    /// connection.input().extend_from_slice(b"\x82\x82\0\0\0\0hi");
+    /// connection.handle_input(Timestamp::EPOCH);
+    ///
+    /// let (receive, send) = connection.halves();
+    /// while let Some(event) = receive.poll_event()? {
+    ///     if let Event::Binary(data) = event {
+    ///         send.binary(&data)?;
+    ///     }
+    /// }
+    /// assert_eq!(connection.output().chunk(), b"\x82\x02hi");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn halves(&mut self) -> (&mut ReceiveHalf, &mut SendHalf) {
+        (&mut self.receive, &mut self.send)
+    }
+
+    /// Takes the halves apart. From here on, what [`ReceiveHalf::poll_control`] says must be carried
+    /// to [`SendHalf::handle_control`], and a Close frame that the application sends be told to
+    /// [`ReceiveHalf::handle_close_sent`].
+    #[must_use]
+    pub fn split(self) -> (ReceiveHalf, SendHalf) {
+        (self.receive, self.send)
+    }
+
+    #[cold]
+    fn exchange(&mut self) {
+        while let Some(control) = self.receive.poll_control() {
+            self.send.handle_control(control);
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The receive buffer and its cursors.
+//!
+//! ```text
+//!   handed out   the open message     headers of its    not yet parsed   room
+//!                so far, unmasked     fragments: a gap
+//! ┌────────────┬────────────────────┬─────────────────┬────────────────┬───────┐
+//! 0            start                end               pos              len     capacity
+//! ```
+//!
+//! A message of one frame never moves: its gap is empty. The payload of a later fragment moves down
+//! to `end` as it arrives, so that a message is always one slice.
+
+use alloc::vec::Vec;
+
+use bytes::Bytes;
+
+/// From this length on an owned message is worth its own buffer: below, a copy costs less than the
+/// fresh allocation that sharing the buffer makes necessary.
+const OWN_BUFFER: usize = 16 << 10;
+
+/// An empty frame and its answer fit into this: what may be kept on top of twice the unread bytes.
+const SPARE: usize = 1 << 10;
+
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) buf: Vec<u8>,
+    pub(crate) start: usize,
+    pub(crate) end: usize,
+    pub(crate) pos: usize,
+}
+
+impl Inbox {
+    /// The bytes that are not yet parsed.
+    #[inline]
+    pub(crate) fn unparsed(&self) -> &[u8] {
+        self.buf.get(self.pos..).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn unparsed_mut(&mut self) -> &mut [u8] {
+        self.buf.get_mut(self.pos..).unwrap_or_default()
+    }
+
+    /// The open message so far.
+    pub(crate) fn message(&self) -> &[u8] {
+        self.buf.get(self.start..self.end).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(crate) fn lend(&self, start: usize, len: usize) -> &[u8] {
+        self.buf.get(start..start + len).unwrap_or_default()
+    }
+
+    /// Skips `len` unparsed bytes that belong to no message.
+    #[inline]
+    pub(crate) fn skip(&mut self, len: usize) {
+        self.pos += len;
+        if self.start == self.end {
+            self.start = self.pos;
+            self.end = self.pos;
+        }
+    }
+
+    /// Adds `len` unparsed bytes to the open message.
+    pub(crate) fn extend_message(&mut self, len: usize) {
+        if self.end != self.pos {
+            self.buf.copy_within(self.pos..self.pos + len, self.end);
+        }
+        self.end += len;
+        self.pos += len;
+    }
+
+    /// Counts the open message's first `len` bytes as handed out.
+    pub(crate) fn hand_out(&mut self, len: usize) {
+        self.start += len;
+        if self.start == self.end {
+            self.start = self.pos;
+            self.end = self.pos;
+        }
+    }
+
+    /// Moves the unparsed bytes, few or none, down to the open message, so that what comes next is
+    /// read to its final place.
+    pub(crate) fn close_gap(&mut self) {
+        if self.end != self.pos {
+            self.buf.drain(self.end..self.pos);
+            self.pos = self.end;
+        }
+    }
+
+    /// Drops what was handed out, if that is for free or has become the larger part.
+    pub(crate) fn drop_front(&mut self) {
+        if self.start == self.buf.len() {
+            self.clear();
+        } else if self.start >= self.buf.len() - self.start {
+            self.shift(self.start);
+        }
+    }
+
+    /// Keeps the cursors in range, should an application have taken bytes away.
+    pub(crate) fn clamp(&mut self) {
+        self.pos = self.pos.min(self.buf.len());
+        self.end = self.end.min(self.pos);
+        self.start = self.start.min(self.end);
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.buf.clear();
+        (self.start, self.end, self.pos) = (0, 0, 0);
+    }
+
+    /// Gives back memory that holds nothing.
+    pub(crate) fn shrink(&mut self) {
+        self.drop_front();
+        let len = self.buf.len();
+        if len == 0 {
+            self.buf = Vec::new();
+        } else if self.buf.capacity() > 2 * (len - self.start) + SPARE {
+            self.shift(self.start);
+            self.buf.shrink_to_fit();
+        }
+    }
+
+    /// Takes `len` bytes at `start`, which were handed out, out of the buffer.
+    ///
+    /// Never more is copied than the smaller of the message and what stands behind it.
+    pub(crate) fn take_out(&mut self, start: usize, len: usize) -> Bytes {
+        let behind = self.buf.len() - (start + len);
+        // A small message must not keep a large buffer alive.
+        if len < OWN_BUFFER || len < behind || len < self.buf.capacity() / 2 {
+            return Bytes::copy_from_slice(self.lend(start, len));
+        }
+        let rest = self.buf.split_off(start + len);
+        let buf = core::mem::replace(&mut self.buf, rest);
+        (self.start, self.end, self.pos) =
+            (self.start - (start + len), self.end - (start + len), self.pos - (start + len));
+        Bytes::from(buf).slice(start..)
+    }
+
+    fn shift(&mut self, by: usize) {
+        self.buf.drain(..by);
+        (self.start, self.end, self.pos) = (self.start - by, self.end - by, self.pos - by);
+    }
+}

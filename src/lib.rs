@@ -1,0 +1,35 @@
+//! sansock
+#![no_std]
+
+extern crate alloc;
+#[cfg(feature = "std")]
+extern crate std;
+
+mod close;
+mod config;
+mod connection;
+mod control;
+mod error;
+pub mod frame;
+mod inbox;
+pub mod mask;
+mod message;
+mod output;
+mod prepared;
+mod receive;
+mod send;
+mod time;
+mod timers;
+pub mod utf8;
+
+pub use close::{CloseCode, CloseFrame, CloseReport, Endpoint};
+pub use config::{Config, Delivery};
+pub use connection::Connection;
+pub use control::Control;
+pub use error::{Error, SendError, Timer, Violation};
+pub use message::{Binary, Data, Event, Message, Text, Utf8Bytes};
+pub use output::Output;
+pub use prepared::Prepared;
+pub use receive::ReceiveHalf;
+pub use send::SendHalf;
+pub use time::Timestamp;

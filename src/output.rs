@@ -1,0 +1,201 @@
+//! The one place where bytes wait to be written.
+
+use alloc::collections::VecDeque;
+use alloc::vec::Vec;
+#[cfg(feature = "std")]
+use std::io::IoSlice;
+
+use bytes::{Buf, Bytes};
+
+/// Capacity that an empty queue keeps, so that steady traffic allocates nothing.
+const KEPT: usize = 64 << 10;
+
+/// Bytes that wait to be written, in order: a [`Buf`].
+///
+/// Frame heads, small payloads and masked payloads stand in one flat buffer; large owned payloads
+/// stay where they are, and are counted by reference.
+///
+/// ```text
+///   written    flat bytes     │ spliced payload   flat bytes    │ spliced payload   ...
+/// ┌─────────┬─────────────────┼─────────────────┬───────────────┼─────────────────┬────
+/// 0         head              at of the first                   at of the second
+/// ```
+///
+/// Write [`chunks_vectored`](Buf::chunks_vectored), then [`advance`](Buf::advance) by what the
+/// transport took: a partial write is nothing special.
+///
+/// ```
+/// use bytes::Buf;
+/// use sansock::{Config, Connection, Timestamp};
+///
+/// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
+/// connection.text("hi")?;
+/// assert_eq!(connection.output().chunk(), b"\x81\x02hi");
+/// connection.output().advance(3);
+/// assert_eq!(connection.output().remaining(), 1);
+/// # Ok::<(), sansock::SendError>(())
+/// ```
+#[derive(Debug, Default)]
+pub struct Output {
+    flat: Vec<u8>,
+    head: usize,
+    spliced: VecDeque<Spliced>,
+    spliced_len: usize,
+    written: u64,
+}
+
+/// A payload that comes before the flat byte at `at`.
+#[derive(Debug)]
+struct Spliced {
+    at: usize,
+    bytes: Bytes,
+}
+
+impl Output {
+    /// The flat buffer, to append to.
+    #[inline]
+    pub(crate) fn flat(&mut self) -> &mut Vec<u8> {
+        &mut self.flat
+    }
+
+    /// Appends a payload by reference.
+    pub(crate) fn splice(&mut self, bytes: Bytes) {
+        self.spliced_len += bytes.len();
+        self.spliced.push_back(Spliced { at: self.flat.len(), bytes });
+    }
+
+    /// Moves all that waits in `other` behind what waits here.
+    #[cfg(feature = "std")]
+    pub(crate) fn append(&mut self, other: &mut Output) {
+        if !self.has_remaining() {
+            core::mem::swap(&mut self.flat, &mut other.flat);
+            core::mem::swap(&mut self.spliced, &mut other.spliced);
+            (self.head, self.spliced_len) = (other.head, other.spliced_len);
+            (other.head, other.spliced_len) = (0, 0);
+            other.flat.clear();
+            return;
+        }
+        let mut from = other.head;
+        for Spliced { at, bytes } in other.spliced.drain(..) {
+            self.flat.extend_from_slice(other.flat.get(from..at).unwrap_or_default());
+            from = at;
+            self.splice(bytes);
+        }
+        self.flat.extend_from_slice(other.flat.get(from..).unwrap_or_default());
+        other.flat.clear();
+        (other.head, other.spliced_len) = (0, 0);
+    }
+
+    /// How many bytes were written so far.
+    pub(crate) fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Drops all that waits.
+    pub(crate) fn clear(&mut self) {
+        *self = Output { written: self.written, ..Output::default() };
+    }
+
+    /// Gives back memory that holds nothing.
+    pub(crate) fn shrink(&mut self) {
+        if !self.has_remaining() {
+            self.clear();
+        }
+    }
+
+    /// The flat bytes before the next spliced payload.
+    #[inline]
+    fn front(&self) -> &[u8] {
+        let end = self.spliced.front().map_or(self.flat.len(), |next| next.at);
+        self.flat.get(self.head..end).unwrap_or_default()
+    }
+
+    fn reset(&mut self) {
+        self.flat.clear();
+        self.head = 0;
+        if self.flat.capacity() > KEPT {
+            self.flat = Vec::new();
+        }
+    }
+
+    /// Drops written flat bytes once they outweigh those that wait: each byte moves at most once on
+    /// average, however long the queue never runs empty.
+    fn compact(&mut self) {
+        if self.head > KEPT && self.head > self.flat.len() - self.head {
+            self.flat.drain(..self.head);
+            for spliced in &mut self.spliced {
+                spliced.at -= self.head;
+            }
+            self.head = 0;
+        }
+    }
+}
+
+impl From<Vec<u8>> for Output {
+    fn from(flat: Vec<u8>) -> Self {
+        Output { flat, ..Output::default() }
+    }
+}
+
+impl Buf for Output {
+    #[inline]
+    fn remaining(&self) -> usize {
+        self.flat.len() - self.head + self.spliced_len
+    }
+
+    #[inline]
+    fn chunk(&self) -> &[u8] {
+        match (self.front(), self.spliced.front()) {
+            ([], Some(next)) => &next.bytes,
+            (flat, _) => flat,
+        }
+    }
+
+    #[cfg(feature = "std")]
+    fn chunks_vectored<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let mut from = self.head;
+        let mut count = 0;
+        let mut put = |bytes: &'a [u8]| match slices.get_mut(count) {
+            Some(slice) if !bytes.is_empty() => {
+                *slice = IoSlice::new(bytes);
+                count += 1;
+                true
+            }
+            Some(_) => true,
+            None => false,
+        };
+        for Spliced { at, bytes } in &self.spliced {
+            if !put(self.flat.get(from..*at).unwrap_or_default()) || !put(bytes) {
+                return count;
+            }
+            from = *at;
+        }
+        put(self.flat.get(from..).unwrap_or_default());
+        count
+    }
+
+    /// Counts `len` bytes as written; more than there are count as all.
+    fn advance(&mut self, len: usize) {
+        let mut len = len.min(self.remaining());
+        self.written += len as u64;
+        while len > 0 {
+            let flat = self.front().len().min(len);
+            self.head += flat;
+            len -= flat;
+            if let Some(next) = self.spliced.front_mut().filter(|_| len > 0) {
+                let part = next.bytes.len().min(len);
+                next.bytes.advance(part);
+                self.spliced_len -= part;
+                len -= part;
+                if next.bytes.is_empty() {
+                    self.spliced.pop_front();
+                }
+            }
+        }
+        if self.head == self.flat.len() && self.spliced.is_empty() {
+            self.reset();
+        } else {
+            self.compact();
+        }
+    }
+}

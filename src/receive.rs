@@ -1,0 +1,622 @@
+//! The receiving half: from bytes to events (RFC 6455 §5, §6.2, §7, §8.1).
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+
+use crate::close::{CloseCode, CloseFrame, Endpoint};
+use crate::config::{Config, Delivery};
+use crate::control::{Control, ControlPayload, Order};
+use crate::error::{Error, Timer, Violation};
+use crate::frame::{Header, Masking, OpCode, Reserved, Rules};
+use crate::inbox::Inbox;
+use crate::mask::Mask;
+use crate::message::{Binary, Event, Text};
+use crate::time::Timestamp;
+use crate::timers::{Due, Timers};
+use crate::utf8::{self, Validator};
+
+/// The receiving half of a connection: bytes and time go in, events come out.
+///
+/// The calls, in order: append to [`input`](Self::input), tell
+/// [`handle_input`](Self::handle_input), then take events until [`advance`](Self::advance) says
+/// there are no more. What it wants sent comes out of [`poll_control`](Self::poll_control).
+/// [`Connection`](crate::Connection) does all this for both halves together.
+#[derive(Debug)]
+pub struct ReceiveHalf {
+    inbox: Inbox,
+    /// The next event; its bytes stand in the inbox.
+    found: Option<Found>,
+    phase: Phase,
+    /// The type of the open message, if one is open.
+    open: Option<Kind>,
+    frame: Frame,
+    /// Bytes of the open message, as far as its frame headers have announced them.
+    announced: u64,
+    validator: Validator,
+    max_message: u64,
+    max_frame: u64,
+    delivery: Delivery,
+    /// The MASK bit that every frame of the peer must have.
+    mask_bit: u8,
+    idle_close: CloseCode,
+    orders: Orders,
+    timers: Timers,
+    reads: ReadSize,
+    /// Why nothing more will arrive, though what has arrived may still be handed out.
+    cut: Option<Cut>,
+    began: Option<Endpoint>,
+    end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// No message is open, and a header comes next: the straight path is possible.
+    Between,
+    /// A fragmented message is open, and a header comes next.
+    Fragmented,
+    /// A data frame's payload comes next.
+    Payload,
+}
+
+/// The data frame under way.
+#[derive(Debug)]
+struct Frame {
+    missing: u64,
+    mask: Option<Mask>,
+    is_final: bool,
+}
+
+/// The two types of data (RFC 6455 §5.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Text,
+    Binary,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    what: What,
+    len: usize,
+    is_final: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    /// The first `len` bytes of the open message.
+    Data(Kind),
+    /// The next `len` unparsed bytes.
+    Ping,
+    Pong,
+}
+
+/// What waits for the sending half. Of several pings the newest is answered.
+#[derive(Debug, Default)]
+struct Orders {
+    pending: bool,
+    pong: Option<ControlPayload>,
+    ping: bool,
+    last: Option<Order>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cut {
+    Eof,
+    TimedOut(Timer),
+}
+
+#[derive(Clone, Debug)]
+enum End {
+    /// The peer sent a Close frame.
+    Closed(Option<Box<CloseFrame>>),
+    /// The transport ended after our Close frame, without the peer's.
+    HungUp,
+    Failed(Error),
+}
+
+/// What became of looking for the next event.
+enum Step {
+    Found,
+    GoOn,
+    Starved,
+}
+
+impl ReceiveHalf {
+    pub(crate) fn new(config: &Config, masking: Masking, now: Timestamp) -> Self {
+        ReceiveHalf {
+            inbox: Inbox::default(),
+            found: None,
+            phase: Phase::Between,
+            open: None,
+            frame: Frame { missing: 0, mask: None, is_final: false },
+            announced: 0,
+            validator: Validator::new(),
+            max_message: config.max_message,
+            max_frame: config.max_frame.unwrap_or(u64::MAX).min(config.max_message),
+            delivery: config.delivery,
+            mask_bit: if masking == Masking::Required { 0x80 } else { 0 },
+            idle_close: config.idle_close,
+            orders: Orders::default(),
+            timers: Timers::new(config, now),
+            reads: ReadSize::new(),
+            cut: None,
+            began: None,
+            end: None,
+        }
+    }
+
+    /// The buffer to append received bytes to. Nothing else may be done to it.
+    ///
+    /// What was handed out is dropped here, so an event must be done with before.
+    pub fn input(&mut self) -> &mut Vec<u8> {
+        if self.end.is_some() {
+            self.inbox.clear();
+        }
+        self.inbox.drop_front();
+        self.reads.expect(self.inbox.buf.len());
+        &mut self.inbox.buf
+    }
+
+    /// Says that bytes were appended to [`input`](Self::input), at this time.
+    pub fn handle_input(&mut self, now: Timestamp) {
+        self.inbox.clamp();
+        self.reads.adapt(self.inbox.buf.len());
+        self.timers.input(now);
+        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
+        // responding Close frame) from the remote endpoint after being instructed to _Fail the
+        // WebSocket Connection_."
+        if self.end.is_some() {
+            self.inbox.clear();
+        }
+    }
+
+    /// Says that the transport has ended: nothing more will be received.
+    pub fn handle_eof(&mut self) {
+        self.cut = Some(Cut::Eof);
+    }
+
+    /// Says that the transport has no bytes just now, and gives back memory that waits for them.
+    pub fn handle_would_block(&mut self) {
+        self.inbox.shrink();
+    }
+
+    /// Says that the sending half has sent a Close frame: the closing handshake has its deadline.
+    pub fn handle_close_sent(&mut self) {
+        self.began.get_or_insert(Endpoint::Local);
+        self.timers.close();
+    }
+
+    /// Says what time it is. Needed when [`poll_timeout`](Self::poll_timeout) is reached; harmless
+    /// at any other time.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        match self.timers.due(now) {
+            None => {}
+            Some(Due::Ping) => {
+                self.orders.pending = true;
+                self.orders.ping = true;
+            }
+            Some(Due::PongMissing) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Pong))),
+            Some(Due::Idle) => {
+                self.orders.finish(Order::Close(Some(self.idle_close)));
+                self.handle_close_sent();
+            }
+            Some(Due::ClosingOver) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Closing))),
+        }
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout); the epoch means at once.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// What the sending half is to do, if anything.
+    pub fn poll_control(&mut self) -> Option<Control> {
+        self.orders.next().map(Control)
+    }
+
+    /// Whether [`poll_control`](Self::poll_control) has something to say.
+    #[must_use]
+    #[inline]
+    pub fn has_control(&self) -> bool {
+        self.orders.pending
+    }
+
+    /// How many bytes of the frame under way have not arrived.
+    #[must_use]
+    pub fn missing(&self) -> u64 {
+        if self.phase == Phase::Payload { self.frame.missing } else { 0 }
+    }
+
+    /// How many bytes to ask the transport for: it follows the traffic, and within a large frame
+    /// what has come of it, never what the peer has only announced.
+    #[must_use]
+    pub fn read_size(&self) -> usize {
+        let missing = usize::try_from(self.missing()).unwrap_or(usize::MAX);
+        self.reads.size(missing, self.inbox.message().len())
+    }
+
+    /// Whether the conversation is over: [`poll_event`](Self::poll_event) has no more events.
+    #[must_use]
+    pub fn is_ended(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// Whether the driver is done: the conversation is over, and either the transport has ended or
+    /// its time for that is up.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.end.is_some() && (self.cut == Some(Cut::Eof) || self.timers.closing_is_over())
+    }
+
+    /// Whether it falls to this endpoint to end the transport, once its output is written.
+    #[must_use]
+    pub fn ends_transport(&self) -> bool {
+        match self.end {
+            None => false,
+            // RFC 6455 §7.1.1: "the server should close the connection first so that it holds the
+            // TIME_WAIT state and not the client".
+            Some(End::Closed(_)) => self.mask_bit != 0,
+            // RFC 6455 §7.1.7: "the endpoint SHOULD [...] then proceed to _Close the WebSocket
+            // Connection_."
+            Some(End::HungUp | End::Failed(_)) => true,
+        }
+    }
+
+    /// Who began to close, what the peer's Close frame said, and whether there was one.
+    pub(crate) fn ending(&self) -> Option<(Endpoint, Option<CloseFrame>, bool)> {
+        let began = self.began.unwrap_or(Endpoint::Peer);
+        match &self.end {
+            None => None,
+            Some(End::Closed(frame)) => Some((began, frame.as_deref().copied(), true)),
+            Some(End::HungUp | End::Failed(_)) => Some((began, None, false)),
+        }
+    }
+
+    /// Finds the next event: true if [`poll_event`](Self::poll_event) has something to say, be it
+    /// that the conversation is over; false if more input is needed.
+    ///
+    /// Calling it again changes nothing until the event is taken. It looks at each buffered byte at
+    /// most once, and stops at the first event.
+    ///
+    /// Fails if the peer broke the protocol, a deadline passed, or the transport ended without a
+    /// Close frame; then with the same error for ever.
+    #[inline]
+    pub fn advance(&mut self) -> Result<bool, Error> {
+        if self.found.is_some() || self.find_whole_frame() { Ok(true) } else { self.find() }
+    }
+
+    /// Lends the next event; `None` if there is none yet, or none any more.
+    ///
+    /// The bytes stand in the receive buffer until the next call of any `&mut` method.
+    ///
+    /// Fails as [`advance`](Self::advance) does.
+    #[inline]
+    pub fn poll_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.advance()?;
+        self.note_event();
+        Ok(self.lend())
+    }
+
+    /// Notes what follows from the found event being handed out.
+    #[inline]
+    pub(crate) fn note_event(&mut self) {
+        match self.found {
+            Some(Found { what: What::Data(_), .. }) => self.timers.data(),
+            Some(Found { what: What::Ping, len, .. }) => {
+                // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame
+                // in response, unless it already received a Close frame."
+                let payload = self.inbox.unparsed().get(..len).and_then(ControlPayload::new);
+                self.orders.pong = payload;
+                self.orders.pending = true;
+            }
+            _ => {}
+        }
+    }
+
+    #[inline]
+    pub(crate) fn lend(&mut self) -> Option<Event<'_>> {
+        let Found { what, len, is_final } = self.found.take()?;
+        let inbox = &mut self.inbox;
+        match what {
+            What::Data(kind) => {
+                let start = inbox.start;
+                inbox.hand_out(len);
+                let data = Binary::new(inbox, start, len, is_final);
+                Some(match kind {
+                    Kind::Text => Event::Text(Text::vouched(data)),
+                    Kind::Binary => Event::Binary(data),
+                })
+            }
+            What::Ping | What::Pong => {
+                let start = inbox.pos;
+                inbox.skip(len);
+                let payload = inbox.lend(start, len);
+                Some(if what == What::Ping { Event::Ping(payload) } else { Event::Pong(payload) })
+            }
+        }
+    }
+
+    /// The straight path: a whole message in one whole frame of up to 64 KiB. Whatever else it sees,
+    /// it leaves to [`find`](Self::find), untouched.
+    #[inline]
+    fn find_whole_frame(&mut self) -> bool {
+        if self.phase != Phase::Between {
+            return false;
+        }
+        let from = self.inbox.unparsed_mut();
+        let [first, second, after @ ..] = from else { return false };
+        let kind = match *first {
+            0x81 => Kind::Text,
+            0x82 => Kind::Binary,
+            _ => return false,
+        };
+        let (len, size, after) = match *second ^ self.mask_bit {
+            short @ 0..=125 => (usize::from(short), 2, after),
+            126 => {
+                let [high, low, after @ ..] = after else { return false };
+                (usize::from(u16::from_be_bytes([*high, *low])), 4, after)
+            }
+            _ => return false,
+        };
+        if len as u64 > self.max_frame || (size == 4 && len < 126) {
+            return false;
+        }
+        let (size, payload) = if self.mask_bit == 0 {
+            let Some(payload) = after.get_mut(..len) else { return false };
+            (size, payload)
+        } else {
+            let Some((key, after)) = after.split_first_chunk_mut::<4>() else { return false };
+            let Some(payload) = after.get_mut(..len) else { return false };
+            Mask::new(*key).apply(payload);
+            (size + 4, payload)
+        };
+        if kind == Kind::Text && !utf8::is_valid(payload) {
+            self.fail(Error::InvalidUtf8);
+            return false;
+        }
+        self.inbox.start = self.inbox.pos + size;
+        self.inbox.end = self.inbox.start + len;
+        self.inbox.pos = self.inbox.end;
+        self.found = Some(Found { what: What::Data(kind), len, is_final: true });
+        true
+    }
+
+    /// The general path: any frame, in any number of parts.
+    #[cold]
+    #[inline(never)]
+    fn find(&mut self) -> Result<bool, Error> {
+        loop {
+            match self.end {
+                Some(End::Failed(error)) => return Err(error),
+                Some(End::Closed(_) | End::HungUp) => return Ok(true),
+                None => {}
+            }
+            let step = if self.phase == Phase::Payload { self.take_payload() } else { self.take_header() };
+            match step {
+                Ok(Step::Found) => return Ok(true),
+                Ok(Step::GoOn) => {}
+                Ok(Step::Starved) => {
+                    self.inbox.close_gap();
+                    match self.cut {
+                        None => return Ok(false),
+                        Some(cut) => self.cut_short(cut),
+                    }
+                }
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    fn take_header(&mut self) -> Result<Step, Error> {
+        let masking = if self.mask_bit == 0 { Masking::Forbidden } else { Masking::Required };
+        let rules = Rules { reserved: Reserved::NONE, masking };
+        let header = Header::parse(self.inbox.unparsed(), rules).map_err(Error::Protocol)?;
+        let Some((header, size)) = header else { return Ok(Step::Starved) };
+        if header.opcode().is_control() {
+            return self.take_control(header, size);
+        }
+        let kind = self.kind_of(header.opcode()).map_err(Error::Protocol)?;
+        // The limit is judged before the key is there, and by a subtraction: no sum can overflow.
+        if header.len() > self.max_frame || header.len() > self.max_message - self.announced {
+            return Err(Error::TooBig);
+        }
+        let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
+        self.inbox.skip(size);
+        self.open = Some(kind);
+        self.announced += header.len();
+        self.frame = Frame { missing: header.len(), mask, is_final: header.is_final() };
+        self.phase = Phase::Payload;
+        Ok(Step::GoOn)
+    }
+
+    /// The type of the message that a data frame belongs to.
+    fn kind_of(&self, opcode: OpCode) -> Result<Kind, Violation> {
+        // RFC 6455 §5.4: "The fragments of one message MUST NOT be interleaved between the fragments
+        // of another message unless an extension has been negotiated that can interpret the
+        // interleaving."
+        match (opcode, self.open) {
+            (OpCode::Continuation, Some(kind)) => Ok(kind),
+            (OpCode::Continuation, None) => Err(Violation::UnexpectedContinuation),
+            (_, Some(_)) => Err(Violation::ExpectedContinuation),
+            (OpCode::Text, None) => Ok(Kind::Text),
+            (_, None) => Ok(Kind::Binary),
+        }
+    }
+
+    /// The mask that follows a header of `size` bytes, and the size of both; `None` if it has not
+    /// arrived.
+    fn mask_after(&self, header: Header, size: usize) -> Option<(Option<Mask>, usize)> {
+        if !header.is_masked() {
+            return Some((None, size));
+        }
+        let key = self.inbox.unparsed().get(size..)?.first_chunk::<4>()?;
+        Some((Some(Mask::new(*key)), size + key.len()))
+    }
+
+    fn take_payload(&mut self) -> Result<Step, Error> {
+        let Frame { missing, ref mut mask, is_final } = self.frame;
+        let unparsed = self.inbox.unparsed_mut();
+        let len = usize::try_from(missing).unwrap_or(usize::MAX).min(unparsed.len());
+        let part = unparsed.get_mut(..len).unwrap_or_default();
+        if let Some(mask) = mask {
+            mask.apply(part);
+        }
+        let is_text = self.open == Some(Kind::Text);
+        if is_text {
+            self.validator.push(part).map_err(|_| Error::InvalidUtf8)?;
+        }
+        self.inbox.extend_message(len);
+        self.frame.missing -= len as u64;
+        if self.frame.missing > 0 {
+            return Ok(if self.find_chunk() { Step::Found } else { Step::Starved });
+        }
+        if !is_final {
+            self.phase = Phase::Fragmented;
+            return Ok(if self.find_chunk() { Step::Found } else { Step::GoOn });
+        }
+        if is_text {
+            self.validator.finish().map_err(|_| Error::InvalidUtf8)?;
+        }
+        let len = self.inbox.message().len();
+        if let Some(kind) = self.open.take() {
+            self.found = Some(Found { what: What::Data(kind), len, is_final: true });
+        }
+        self.announced = 0;
+        self.phase = Phase::Between;
+        Ok(Step::Found)
+    }
+
+    /// With [`Delivery::Chunks`], makes an event of what is there: of text, whole characters.
+    fn find_chunk(&mut self) -> bool {
+        let len = self.inbox.message().len() - self.validator.incomplete();
+        match (self.delivery, self.open) {
+            (Delivery::Chunks, Some(kind)) if len > 0 => {
+                self.found = Some(Found { what: What::Data(kind), len, is_final: false });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A control frame, whole: its payload is at most 125 bytes.
+    fn take_control(&mut self, header: Header, size: usize) -> Result<Step, Error> {
+        let len = usize::try_from(header.len()).unwrap_or(usize::MAX);
+        let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
+        if self.inbox.unparsed().len() - size < len {
+            return Ok(Step::Starved);
+        }
+        self.inbox.skip(size);
+        let payload = self.inbox.unparsed_mut().get_mut(..len).unwrap_or_default();
+        if let Some(mut mask) = mask {
+            mask.apply(payload);
+        }
+        let what = match header.opcode() {
+            OpCode::Ping => What::Ping,
+            OpCode::Pong => What::Pong,
+            _ => {
+                let frame = CloseFrame::parse(payload)?;
+                self.close(frame);
+                return Ok(Step::GoOn);
+            }
+        };
+        self.found = Some(Found { what, len, is_final: true });
+        Ok(Step::Found)
+    }
+
+    /// The peer's Close frame is here.
+    fn close(&mut self, frame: Option<CloseFrame>) {
+        // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close
+        // frame, the endpoint MUST send a Close frame in response. (When sending a Close frame in
+        // response, the endpoint typically echos the status code it received.)"
+        self.orders.finish(Order::Close(frame.as_ref().map(CloseFrame::code)));
+        self.finish(End::Closed(frame.map(Box::new)), Endpoint::Peer);
+    }
+
+    /// The input is used up, and no more will come.
+    fn cut_short(&mut self, cut: Cut) {
+        match cut {
+            Cut::Eof if self.began.is_some() => {
+                self.orders.finish(Order::Stop);
+                self.finish(End::HungUp, Endpoint::Peer);
+            }
+            Cut::Eof => self.fail(Error::UnexpectedEof),
+            Cut::TimedOut(timer) => self.fail(Error::TimedOut(timer)),
+        }
+    }
+
+    #[cold]
+    fn fail(&mut self, error: Error) {
+        // RFC 6455 §7.1.7: "If _The WebSocket Connection is Established_ prior to the point where the
+        // endpoint is required to _Fail the WebSocket Connection_, the endpoint SHOULD send a Close
+        // frame with an appropriate status code".
+        self.orders.finish(match error.close_code() {
+            Some(code) => Order::Close(Some(code)),
+            None => Order::Stop,
+        });
+        let began = if error == Error::UnexpectedEof { Endpoint::Peer } else { Endpoint::Local };
+        self.finish(End::Failed(error), began);
+    }
+
+    fn finish(&mut self, end: End, began: Endpoint) {
+        self.began.get_or_insert(began);
+        self.end = Some(end);
+        self.phase = Phase::Fragmented;
+        self.timers.close();
+        self.inbox = Inbox::default();
+    }
+}
+
+impl Orders {
+    /// Nothing comes after this order.
+    fn finish(&mut self, order: Order) {
+        self.pending = true;
+        self.last.get_or_insert(order);
+    }
+
+    fn next(&mut self) -> Option<Order> {
+        self.pending = false;
+        let order = if let Some(payload) = self.pong.take() {
+            Order::Pong(payload)
+        } else if core::mem::take(&mut self.ping) {
+            Order::Ping
+        } else {
+            return self.last.take();
+        };
+        self.pending = self.ping || self.last.is_some();
+        Some(order)
+    }
+}
+
+/// How much to read at once: what reads have brought lately says.
+#[derive(Debug)]
+struct ReadSize {
+    usual: usize,
+    before: usize,
+}
+
+impl ReadSize {
+    const LEAST: usize = 2 << 10;
+    const MOST: usize = 64 << 10;
+
+    const fn new() -> Self {
+        ReadSize { usual: 4 << 10, before: 0 }
+    }
+
+    fn expect(&mut self, before: usize) {
+        self.before = before;
+    }
+
+    fn adapt(&mut self, after: usize) {
+        let arrived = after.saturating_sub(self.before);
+        self.before = after;
+        if arrived >= self.usual {
+            self.usual = (2 * self.usual).min(Self::MOST);
+        } else if arrived < self.usual / 4 {
+            self.usual = (self.usual / 2).max(Self::LEAST);
+        }
+    }
+
+    fn size(&self, missing: usize, held: usize) -> usize {
+        missing.min(held.max(Self::MOST)).max(self.usual)
+    }
+}

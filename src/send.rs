@@ -1,0 +1,349 @@
+//! The sending half: from commands to bytes (RFC 6455 §5, §6.1, §7).
+
+use alloc::boxed::Box;
+
+use bytes::Buf;
+use rand::Rng;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::close::{CloseCode, CloseFrame, MAX_REASON};
+use crate::config::Config;
+use crate::control::{Control, ControlPayload, MAX_CONTROL, Order};
+use crate::error::SendError;
+use crate::frame::{Header, MAX_HEADER, OpCode};
+use crate::mask::Mask;
+use crate::message::{Data, Message};
+use crate::output::Output;
+use crate::prepared::Prepared;
+use crate::receive::Kind;
+
+/// From this length on an owned payload is spliced into the output rather than copied: the reference
+/// and its slot in a vectored write cost about as much as copying this many bytes.
+const SPLICE: usize = 4 << 10;
+
+/// The sending half of a connection: commands go in, bytes come out of [`output`](Self::output).
+///
+/// No command waits, and none is refused because much is queued: [`buffered`](Self::buffered) and
+/// [`is_above_high_water`](Self::is_above_high_water) tell when to slow down.
+#[derive(Debug)]
+pub struct SendHalf {
+    output: Output,
+    /// A client's source of masking keys.
+    keys: Option<Box<StdRng>>,
+    state: State,
+    /// The newest ping's answer, while an older answer still waits in the output.
+    pong: Option<Box<ControlPayload>>,
+    /// Where in the output the last pong ends, counted like [`Output::written`].
+    pong_end: u64,
+    high_water: usize,
+}
+
+#[derive(Debug)]
+enum State {
+    /// No message is open.
+    Between,
+    /// A fragmented message is open.
+    Open(Kind),
+    /// A Close frame was sent, if it could be.
+    Closed(Option<Box<CloseFrame>>),
+}
+
+impl SendHalf {
+    pub(crate) fn new(config: &Config, keys: Option<Box<StdRng>>) -> Self {
+        SendHalf {
+            output: Output::default(),
+            keys,
+            state: State::Between,
+            pong: None,
+            pong_end: 0,
+            high_water: config.output_high_water,
+        }
+    }
+
+    /// Queues a text message.
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
+    #[inline]
+    pub fn text(&mut self, text: &str) -> Result<(), SendError> {
+        self.check_between()?;
+        self.copy_frame(Header::of_data(OpCode::Text, text.len()), text.as_bytes());
+        Ok(())
+    }
+
+    /// Queues a binary message.
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
+    #[inline]
+    pub fn binary(&mut self, data: &[u8]) -> Result<(), SendError> {
+        self.check_between()?;
+        self.copy_frame(Header::of_data(OpCode::Binary, data.len()), data);
+        Ok(())
+    }
+
+    /// Queues an owned message: a server does not copy a large one.
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.check_between()?;
+        let (opcode, payload) = match message.into() {
+            Message::Text(text) => (OpCode::Text, text.into()),
+            Message::Binary(data) => (OpCode::Binary, data),
+        };
+        let header = Header::of_data(opcode, payload.len());
+        if self.keys.is_none() && payload.len() >= SPLICE {
+            header.encode(self.output.flat());
+            self.output.splice(payload);
+        } else {
+            self.copy_frame(header, &payload);
+        }
+        Ok(())
+    }
+
+    /// Queues a prepared message: a server does not copy a large one.
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
+    pub fn prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
+        self.check_between()?;
+        if self.keys.is_some() {
+            let header = Header::of_data(message.opcode(), message.payload().len());
+            self.copy_frame(header, message.payload());
+        } else if message.frame().len() < SPLICE {
+            self.output.flat().extend_from_slice(message.frame());
+        } else {
+            self.output.splice(message.frame().clone());
+        }
+        Ok(())
+    }
+
+    /// Queues the next part of a fragmented message; the first one opens it.
+    ///
+    /// Fails after a Close frame, or if the open message is of the other type; nothing is queued
+    /// then.
+    ///
+    /// ```
+    /// use bytes::Buf;
+    /// use sansock::{Config, Connection, Timestamp};
+    ///
+    /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
+    /// connection.fragment("Hel")?;
+    /// connection.last_fragment("lo")?;
+    /// assert_eq!(connection.output().chunk(), b"\x01\x03Hel\x80\x02lo");
+    /// # Ok::<(), sansock::SendError>(())
+    /// ```
+    pub fn fragment<'a>(&mut self, data: impl Into<Data<'a>>) -> Result<(), SendError> {
+        let (opcode, kind, payload) = self.next_fragment(data.into())?;
+        self.copy_frame(Header::of_fragment(opcode, payload.len()), payload);
+        self.state = State::Open(kind);
+        Ok(())
+    }
+
+    /// Queues the last part of a fragmented message, or a whole message if none is open.
+    ///
+    /// Fails as [`fragment`](Self::fragment) does.
+    pub fn last_fragment<'a>(&mut self, data: impl Into<Data<'a>>) -> Result<(), SendError> {
+        let (opcode, _, payload) = self.next_fragment(data.into())?;
+        self.copy_frame(Header::of_data(opcode, payload.len()), payload);
+        self.state = State::Between;
+        Ok(())
+    }
+
+    /// Queues a ping with a payload of at most 125 bytes.
+    ///
+    /// Fails after a Close frame or if the payload is longer.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.control(OpCode::Ping, payload)
+    }
+
+    /// Queues a pong that no ping asked for, with a payload of at most 125 bytes. Pings are answered
+    /// without it.
+    ///
+    /// Fails after a Close frame or if the payload is longer.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.control(OpCode::Pong, payload)
+    }
+
+    /// Queues a Close frame, which begins the closing handshake. Nothing can be sent after it.
+    ///
+    /// Fails if one was sent already, or if the reason is longer than 123 bytes.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let frame = CloseFrame::new(code, reason)?;
+        self.check_open()?;
+        self.queue_close(Some(frame));
+        Ok(())
+    }
+
+    /// Carries out what the receiving half wants.
+    pub fn handle_control(&mut self, control: Control) {
+        if self.check_open().is_err() {
+            return;
+        }
+        match control.0 {
+            Order::Pong(payload) => self.answer(payload),
+            Order::Ping => self.copy_frame(Header::of_data(OpCode::Ping, 0), &[]),
+            Order::Close(code) => self.queue_close(code.map(CloseFrame::from_code)),
+            Order::Stop => {
+                self.state = State::Closed(None);
+                self.pong = None;
+                self.output.clear();
+            }
+        }
+    }
+
+    /// The bytes to write. Ask anew before each write: a pong may have waited for the last one.
+    #[inline]
+    pub fn output(&mut self) -> &mut Output {
+        if self.pong.is_some() {
+            self.release_pong();
+        }
+        &mut self.output
+    }
+
+    pub(crate) fn output_ref(&self) -> &Output {
+        &self.output
+    }
+
+    /// How many bytes wait to be written.
+    #[must_use]
+    #[inline]
+    pub fn buffered(&self) -> usize {
+        self.output.remaining()
+    }
+
+    /// Whether more waits than [`Config::output_high_water`]: time to wait, to send less, or to
+    /// close, as the application sees fit.
+    #[must_use]
+    #[inline]
+    pub fn is_above_high_water(&self) -> bool {
+        self.buffered() > self.high_water
+    }
+
+    /// Whether a Close frame was sent, so that nothing more can be.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed(_))
+    }
+
+    /// Says that the transport takes no more just now, or needs none, and gives back memory that
+    /// waits for output.
+    pub fn handle_would_block(&mut self) {
+        self.output.shrink();
+    }
+
+    /// A second sending half for the same transport, with masking keys of its own: it can answer for
+    /// the receiving half while this one is elsewhere.
+    #[cfg(feature = "std")]
+    pub(crate) fn fork(&mut self) -> SendHalf {
+        let mut seed = [0; 32];
+        let keys = self.keys.as_mut().map(|keys| {
+            keys.fill_bytes(&mut seed);
+            Box::new(StdRng::from_seed(seed))
+        });
+        SendHalf { output: Output::default(), keys, state: State::Between, pong: None, pong_end: 0, ..*self }
+    }
+
+    /// Moves all that waits in `other` behind what waits here, unless a Close frame stands here.
+    #[cfg(feature = "std")]
+    pub(crate) fn append(&mut self, other: &mut SendHalf) -> Result<(), SendError> {
+        self.check_open()?;
+        self.output.append(&mut other.output);
+        Ok(())
+    }
+
+    /// What the Close frame that was sent said.
+    pub(crate) fn close_sent(&self) -> Option<CloseFrame> {
+        match &self.state {
+            State::Closed(frame) => frame.as_deref().copied(),
+            _ => None,
+        }
+    }
+
+    #[inline]
+    fn check_between(&self) -> Result<(), SendError> {
+        match self.state {
+            State::Between => Ok(()),
+            State::Open(_) => Err(SendError::MessageOpen),
+            State::Closed(_) => Err(SendError::Closed),
+        }
+    }
+
+    fn check_open(&self) -> Result<(), SendError> {
+        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close
+        // frame."
+        if self.is_closed() { Err(SendError::Closed) } else { Ok(()) }
+    }
+
+    fn next_fragment<'a>(&self, data: Data<'a>) -> Result<(OpCode, Kind, &'a [u8]), SendError> {
+        let (first, kind, payload) = match data {
+            Data::Text(text) => (OpCode::Text, Kind::Text, text.as_bytes()),
+            Data::Binary(data) => (OpCode::Binary, Kind::Binary, data),
+        };
+        match self.state {
+            State::Between => Ok((first, kind, payload)),
+            State::Open(open) if open == kind => Ok((OpCode::Continuation, kind, payload)),
+            State::Open(_) => Err(SendError::KindMismatch),
+            State::Closed(_) => Err(SendError::Closed),
+        }
+    }
+
+    fn control(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open()?;
+        if payload.len() > MAX_CONTROL {
+            return Err(SendError::ControlTooLong);
+        }
+        self.copy_frame(Header::of_data(opcode, payload.len()), payload);
+        Ok(())
+    }
+
+    /// Sends a pong, or lets it wait until the last one has left: one is pending at most.
+    fn answer(&mut self, payload: ControlPayload) {
+        // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
+        // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
+        // the most recently processed Ping frame."
+        if self.output.written() < self.pong_end {
+            self.pong = Some(Box::new(payload));
+        } else {
+            self.copy_frame(Header::of_data(OpCode::Pong, payload.as_bytes().len()), payload.as_bytes());
+            self.pong_end = self.output.written() + self.output.remaining() as u64;
+        }
+    }
+
+    #[cold]
+    fn release_pong(&mut self) {
+        if self.output.written() >= self.pong_end
+            && let Some(payload) = self.pong.take()
+        {
+            self.answer(*payload);
+        }
+    }
+
+    fn queue_close(&mut self, frame: Option<CloseFrame>) {
+        let mut body = [0; MAX_REASON + 2];
+        let body = frame.as_ref().map_or(&[][..], |frame| frame.encode(&mut body));
+        self.copy_frame(Header::of_data(OpCode::Close, body.len()), body);
+        self.state = State::Closed(frame.map(Box::new));
+        self.pong = None;
+    }
+
+    /// Appends a frame to the flat buffer: a client's is masked on the way.
+    #[inline]
+    fn copy_frame(&mut self, header: Header, payload: &[u8]) {
+        let out = self.output.flat();
+        out.reserve(MAX_HEADER + payload.len());
+        match &mut self.keys {
+            None => {
+                header.encode(out);
+                out.extend_from_slice(payload);
+            }
+            Some(keys) => {
+                // RFC 6455 §5.3: "The masking key is a 32-bit value chosen at random by the client.
+                // When preparing a masked frame, the client MUST pick a fresh masking key from the
+                // set of allowed 32-bit values."
+                let key = keys.next_u32().to_ne_bytes();
+                header.masked().encode(out);
+                out.extend_from_slice(&key);
+                Mask::new(key).copy(payload, out);
+            }
+        }
+    }
+}
