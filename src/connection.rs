@@ -124,6 +124,11 @@ impl Connection {
         self.send.handle_would_block();
     }
 
+    /// Says that the transport took output which had to wait: a sign of life, as input is.
+    pub fn handle_written(&mut self, now: Timestamp) {
+        self.receive.handle_written(now);
+    }
+
     /// Says what time it is. Needed when [`poll_timeout`](Self::poll_timeout) is reached; harmless
     /// at any other time.
     pub fn handle_timeout(&mut self, now: Timestamp) {
@@ -281,11 +286,29 @@ impl Connection {
         self.receive.ends_transport() && !self.send.output_ref().has_remaining()
     }
 
-    /// Whether the driver is done: the conversation is over, and either the transport has ended or
-    /// its time for that is up.
+    /// Whether to read: the transport has not ended, and no more output waits than it should.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        self.receive.wants_input() && !self.is_above_high_water()
+    }
+
+    /// Whether the driver is done: the conversation is over, and either both directions of the
+    /// transport have come to their end or the time for that is up.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.receive.is_finished()
+        self.receive.is_finished() && (self.buffered() == 0 || self.receive.is_out_of_time())
+    }
+
+    /// Whether the conversation is over: there are no more events.
+    #[must_use]
+    #[inline]
+    pub fn is_ended(&self) -> bool {
+        self.receive.is_ended()
+    }
+
+    /// The deadline that passed, though events may still be there to be handed out.
+    pub(crate) fn overdue(&self) -> Option<Error> {
+        self.receive.overdue()
     }
 
     /// How the conversation ended; `None` while it goes on.

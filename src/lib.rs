@@ -5,12 +5,15 @@ extern crate alloc;
 #[cfg(feature = "std")]
 extern crate std;
 
+#[cfg(feature = "std")]
+pub mod blocking;
 mod close;
 mod config;
 mod connection;
 mod control;
 mod error;
 pub mod frame;
+pub mod handshake;
 mod inbox;
 pub mod mask;
 mod message;
@@ -18,8 +21,12 @@ mod output;
 mod prepared;
 mod receive;
 mod send;
+#[cfg(feature = "std")]
+mod shim;
 mod time;
 mod timers;
+#[cfg(feature = "tokio")]
+pub mod tokio;
 pub mod utf8;
 
 pub use close::{CloseCode, CloseFrame, CloseReport, Endpoint};

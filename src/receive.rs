@@ -179,6 +179,11 @@ impl ReceiveHalf {
         self.inbox.shrink();
     }
 
+    /// Says that the transport took output which had to wait: a sign of life, as input is.
+    pub fn handle_written(&mut self, now: Timestamp) {
+        self.timers.alive(now);
+    }
+
     /// Says that the sending half has sent a Close frame: the closing handshake has its deadline.
     pub fn handle_close_sent(&mut self) {
         self.began.get_or_insert(Endpoint::Local);
@@ -241,11 +246,17 @@ impl ReceiveHalf {
         self.end.is_some()
     }
 
-    /// Whether the driver is done: the conversation is over, and either the transport has ended or
-    /// its time for that is up.
+    /// Whether nothing more is to be read: the conversation is over, and either the transport has
+    /// ended or the time for that is up.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.end.is_some() && (self.cut == Some(Cut::Eof) || self.timers.closing_is_over())
+        self.end.is_some() && (self.cut == Some(Cut::Eof) || self.is_out_of_time())
+    }
+
+    /// Whether the deadline of the closing handshake has passed.
+    #[must_use]
+    pub fn is_out_of_time(&self) -> bool {
+        self.timers.closing_is_over()
     }
 
     /// Whether it falls to this endpoint to end the transport, once its output is written.
@@ -253,12 +264,26 @@ impl ReceiveHalf {
     pub fn ends_transport(&self) -> bool {
         match self.end {
             None => false,
-            // RFC 6455 §7.1.1: "the server should close the connection first so that it holds the
-            // TIME_WAIT state and not the client".
+            // RFC 6455 §7.1.1: "The underlying TCP connection, in most normal cases, SHOULD be closed
+            // first by the server, so that it holds the TIME_WAIT state and not the client".
             Some(End::Closed(_)) => self.mask_bit != 0,
             // RFC 6455 §7.1.7: "the endpoint SHOULD [...] then proceed to _Close the WebSocket
             // Connection_."
             Some(End::HungUp | End::Failed(_)) => true,
+        }
+    }
+
+    /// Whether to read: the transport has not ended.
+    #[must_use]
+    pub fn wants_input(&self) -> bool {
+        self.cut != Some(Cut::Eof)
+    }
+
+    /// The deadline that passed, though events may still be there to be handed out.
+    pub(crate) fn overdue(&self) -> Option<Error> {
+        match self.cut {
+            Some(Cut::TimedOut(timer)) => Some(Error::TimedOut(timer)),
+            _ => None,
         }
     }
 

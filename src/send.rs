@@ -242,11 +242,19 @@ impl SendHalf {
         SendHalf { output: Output::default(), keys, state: State::Between, pong: None, pong_end: 0, ..*self }
     }
 
-    /// Moves all that waits in `other` behind what waits here, unless a Close frame stands here.
+    /// Moves all that waits in `other` behind what waits here, its Close frame included. If one was
+    /// sent from here already, nothing may follow it, and what waits in `other` is dropped.
     #[cfg(feature = "std")]
     pub(crate) fn append(&mut self, other: &mut SendHalf) -> Result<(), SendError> {
-        self.check_open()?;
+        if !other.output.has_remaining() {
+            return Ok(());
+        }
+        self.check_open().inspect_err(|_| other.output.clear())?;
         self.output.append(&mut other.output);
+        if let State::Closed(frame) = &other.state {
+            self.state = State::Closed(frame.clone());
+            self.pong = None;
+        }
         Ok(())
     }
 

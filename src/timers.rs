@@ -59,10 +59,15 @@ impl Timers {
 
     /// Bytes arrived: any of them are a sign of life, be it a pong or a part of a large frame.
     pub(crate) fn input(&mut self, now: Timestamp) {
+        self.start_closing(now);
+        self.alive(now);
+    }
+
+    /// The peer is there.
+    pub(crate) fn alive(&mut self, now: Timestamp) {
         self.settle_data();
         self.last_input = now;
         self.pinged = None;
-        self.start_closing(now);
     }
 
     /// A data message, or a part of one, was handed out.

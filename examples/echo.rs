@@ -1,0 +1,111 @@
+//! An echo server on tokio, and a page to try it with.
+//!
+//! ```text
+//! cargo run --release --example echo [ADDRESS]      default 127.0.0.1:9001; port 0 picks one
+//! ```
+//!
+//! It stops on Ctrl-C and SIGTERM, with code 1001 to everyone.
+
+use std::error::Error;
+use std::io::{self, Write};
+
+use sansock::handshake::server::{Accept, Rejection};
+use sansock::handshake::{HandshakeError, Response};
+use sansock::tokio::{WebSocket, accept_request};
+use sansock::{CloseCode, Config, Event};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+const PAGE: &str = include_str!("echo.html");
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".into());
+    let listener = TcpListener::bind(address).await?;
+    println!("listening on ws://{}", listener.local_addr()?);
+    io::stdout().flush()?;
+
+    let (stop, stopped) = watch::channel(());
+    let mut stop_signal = std::pin::pin!(stop_signal()?);
+    let mut sessions = JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, peer)) => {
+                    let stopped = stopped.clone();
+                    sessions.spawn(async move {
+                        if let Err(error) = session(stream, stopped).await {
+                            eprintln!("{peer}: {error}");
+                        }
+                    });
+                }
+                // One connection that could not be accepted says nothing of the next.
+                Err(error) => eprintln!("accept: {error}"),
+            },
+            Some(_) = sessions.join_next() => {}
+            () = &mut stop_signal => break,
+        }
+    }
+    drop(stop);
+    while sessions.join_next().await.is_some() {}
+    Ok(())
+}
+
+/// Ready at Ctrl-C or SIGTERM.
+fn stop_signal() -> io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+    })
+}
+
+async fn session(stream: TcpStream, mut stopped: watch::Receiver<()>) -> Result<(), sansock::tokio::Error> {
+    stream.set_nodelay(true)?;
+    let incoming = accept_request(stream, Config::default()).await?;
+    if incoming.request().is_err_and(asks_for_page) {
+        return incoming.reject(page()).await;
+    }
+    let mut socket = incoming.accept(Accept::new()).await?;
+    tokio::select! {
+        echoed = echo(&mut socket) => echoed,
+        _ = stopped.changed() => socket.close(CloseCode::GOING_AWAY, "the server stops").await.map(drop),
+    }
+}
+
+/// Sends every message back: all that one read brought, with one write.
+async fn echo(socket: &mut WebSocket<TcpStream>) -> Result<(), sansock::tokio::Error> {
+    while socket.ready().await? {
+        let (receive, send) = socket.halves();
+        // An error is for `ready` to report, once the peer has been told.
+        while let Ok(Some(event)) = receive.poll_event() {
+            let sent = match event {
+                Event::Text(text) => send.text(&text),
+                Event::Binary(data) => send.binary(&data),
+                _ => Ok(()),
+            };
+            // After a Close frame of ours there is nobody to echo to, but more may arrive.
+            if sent.is_err() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A browser that opens the address as a page.
+fn asks_for_page(rejection: &Rejection) -> bool {
+    rejection.error() == HandshakeError::UpgradeMissing
+        && rejection.head().is_some_and(|head| head.method() == "GET" && head.target() == "/")
+}
+
+fn page() -> Response {
+    let page = Response::new(200).map(|response| response.body(PAGE));
+    let page = page.map(|page| page.header("Content-Type", "text/html; charset=utf-8"));
+    page.expect("200 is a status").expect("the header is well-formed")
+}

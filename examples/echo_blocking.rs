@@ -1,0 +1,104 @@
+//! An echo server with a thread for each connection.
+//!
+//! ```text
+//! cargo run --release --example echo_blocking [ADDRESS]      default 127.0.0.1:9001; port 0 picks one
+//! ```
+//!
+//! It stops on Ctrl-C and SIGTERM, with code 1001 to everyone.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use sansock::blocking::{self, WebSocket, accept};
+use sansock::{CloseCode, Config, Event};
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+/// How often a thread that waits looks whether the server stops.
+const LOOK: Duration = Duration::from_millis(200);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".into());
+    let listener = TcpListener::bind(address)?;
+    println!("listening on ws://{}", listener.local_addr()?);
+    io::stdout().flush()?;
+
+    let stopped = Arc::new(AtomicBool::new(false));
+    wake_on_signal(listener.local_addr()?, &stopped)?;
+    let mut sessions = Vec::new();
+    for stream in listener.incoming() {
+        if stopped.load(Ordering::Relaxed) {
+            break;
+        }
+        sessions.retain(|session: &thread::JoinHandle<()>| !session.is_finished());
+        let stopped = Arc::clone(&stopped);
+        // One connection that could not be accepted says nothing of the next.
+        match stream {
+            Ok(stream) => sessions.push(thread::spawn(move || {
+                if let Err(error) = session(stream, &stopped) {
+                    eprintln!("{error}");
+                }
+            })),
+            Err(error) => eprintln!("accept: {error}"),
+        }
+    }
+    for session in sessions {
+        // A thread that panicked has said so itself.
+        let _ = session.join();
+    }
+    Ok(())
+}
+
+/// At Ctrl-C or SIGTERM sets the flag, and wakes the thread that waits for connections.
+fn wake_on_signal(address: std::net::SocketAddr, stopped: &Arc<AtomicBool>) -> io::Result<()> {
+    let mut signals = signal_hook::iterator::Signals::new([SIGINT, SIGTERM])?;
+    let stopped = Arc::clone(stopped);
+    thread::spawn(move || {
+        if signals.forever().next().is_some() {
+            stopped.store(true, Ordering::Relaxed);
+            let _ = TcpStream::connect(address);
+        }
+    });
+    Ok(())
+}
+
+fn session(stream: TcpStream, stopped: &AtomicBool) -> Result<(), blocking::Error> {
+    stream.set_nodelay(true)?;
+    let mut socket = accept(stream, Config::default())?;
+    // With a timeout of its own, a call gives `WouldBlock` now and then, and loses nothing.
+    socket.set_timeout(Some(LOOK))?;
+    loop {
+        match echo(&mut socket) {
+            Err(blocking::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+            other => return other,
+        }
+        if stopped.load(Ordering::Relaxed) {
+            socket.set_timeout(None)?;
+            return socket.close(CloseCode::GOING_AWAY, "the server stops").map(drop);
+        }
+    }
+}
+
+/// Sends every message back: all that one read brought, with one write.
+fn echo(socket: &mut WebSocket<TcpStream>) -> Result<(), blocking::Error> {
+    while socket.ready()? {
+        let (receive, send) = socket.halves();
+        // An error is for `ready` to report, once the peer has been told.
+        while let Ok(Some(event)) = receive.poll_event() {
+            let sent = match event {
+                Event::Text(text) => send.text(&text),
+                Event::Binary(data) => send.binary(&data),
+                _ => Ok(()),
+            };
+            // After a Close frame of ours there is nobody to echo to, but more may arrive.
+            if sent.is_err() {
+                break;
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,256 @@
+//! One read, write or look at the clock: all that the halves and the whole have in common.
+
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use bytes::Buf;
+
+use crate::{ReceiveHalf, SendHalf, Timestamp};
+
+/// A blocking transport. [`TcpStream`] and Unix streams are, and so is anything that reads and
+/// writes: the methods have defaults, with which deadlines are looked at when a read returns.
+///
+/// A transport may be non-blocking, or have timeouts of its own: then the calls of the socket give
+/// [`ErrorKind::WouldBlock`], and can be called again.
+pub trait Transport: Read + Write {
+    /// How long a read waits, if not for ever.
+    fn read_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(None)
+    }
+
+    /// Limits how long a read waits; a read that waits longer fails with
+    /// [`ErrorKind::WouldBlock`] or [`ErrorKind::TimedOut`].
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let _ = timeout;
+        Ok(())
+    }
+
+    /// How long a write waits, if not for ever.
+    fn write_timeout(&self) -> io::Result<Option<Duration>> {
+        Ok(None)
+    }
+
+    /// Limits how long a write waits, as for reads.
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        let _ = timeout;
+        Ok(())
+    }
+
+    /// Ends the sending side: the peer sees the end of the stream.
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+macro_rules! transport {
+    ($stream:ty) => {
+        impl Transport for $stream {
+            fn read_timeout(&self) -> io::Result<Option<Duration>> {
+                self.read_timeout()
+            }
+
+            fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+                self.set_read_timeout(timeout)
+            }
+
+            fn write_timeout(&self) -> io::Result<Option<Duration>> {
+                self.write_timeout()
+            }
+
+            fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+                self.set_write_timeout(timeout)
+            }
+
+            fn shutdown_write(&mut self) -> io::Result<()> {
+                self.shutdown(Shutdown::Write)
+            }
+        }
+    };
+}
+
+transport!(TcpStream);
+#[cfg(unix)]
+transport!(std::os::unix::net::UnixStream);
+
+/// Whether an error says "not now".
+pub(super) fn is_would_block(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+}
+
+/// The clock, as the machine sees it, and the timeout that the transport has for it.
+#[derive(Debug)]
+pub(super) struct Clock {
+    epoch: Instant,
+    /// The application's own read timeout.
+    given: Option<Duration>,
+    /// The read timeout that is set.
+    armed: Option<Duration>,
+    /// No read waits longer than this.
+    most: Duration,
+}
+
+impl Clock {
+    pub(super) fn new(io: &impl Transport) -> Self {
+        let given = io.read_timeout().unwrap_or_default();
+        Clock { epoch: Instant::now(), given, armed: given, most: Duration::MAX }
+    }
+
+    /// Takes a read timeout of the application's.
+    pub(super) fn give(&mut self, io: &impl Transport, timeout: Option<Duration>) -> io::Result<()> {
+        io.set_read_timeout(timeout)?;
+        (self.given, self.armed) = (timeout, timeout);
+        Ok(())
+    }
+
+    /// The same clock for a reader that must look up now and then.
+    pub(super) fn looking_up(self) -> Self {
+        Clock { most: WRITE_SLICE, ..self }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_epoch(self.epoch.elapsed())
+    }
+
+    /// Lets the next read wait no longer than until `deadline`. The timeout is set anew only when it
+    /// would last too long or far too short, not for every read.
+    fn arm(&mut self, io: &impl Transport, deadline: Option<Timestamp>) -> io::Result<()> {
+        let left = deadline.map_or(self.most, |deadline| deadline.saturating_since(self.now()).min(self.most));
+        let left = left.min(self.given.unwrap_or(Duration::MAX));
+        if left == Duration::MAX || self.armed.is_some_and(|armed| left / 2 <= armed && armed <= left) {
+            return Ok(());
+        }
+        let timeout = (left / 4 * 3).max(Duration::from_millis(1));
+        io.set_read_timeout(Some(timeout))?;
+        self.armed = Some(timeout);
+        Ok(())
+    }
+
+    /// Whether a read that gave up after `waited` did so at the timeout set here, not because the
+    /// application wants its reads to return.
+    fn is_own(&self, waited: Duration) -> bool {
+        self.given.is_none() && self.armed.is_some_and(|armed| waited + TICK >= armed)
+    }
+}
+
+/// Reads once, and tells the machine what came of it: bytes, the end, or the time.
+///
+/// Fails with `WouldBlock` if the application's own timeout passed or the transport does not block.
+pub(super) fn read<Io: Transport>(io: &mut Io, receive: &mut ReceiveHalf, clock: &mut Clock) -> io::Result<()> {
+    clock.arm(io, receive.poll_timeout())?;
+    let size = receive.read_size();
+    let input = receive.input();
+    let held = input.len();
+    input.resize(held + size, 0);
+    let started = clock.now();
+    let read = io.read(input.get_mut(held..).unwrap_or_default());
+    input.truncate(held + read.as_ref().map_or(0, |len| *len.min(&size)));
+    match read {
+        Ok(0) => receive.handle_eof(),
+        Ok(_) => receive.handle_input(clock.now()),
+        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+        Err(error) if is_would_block(&error) => {
+            receive.handle_would_block();
+            let waited = clock.now().saturating_since(started);
+            if !look(receive, clock) && !clock.is_own(waited) {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+        }
+        Err(error) => {
+            receive.handle_eof();
+            return Err(error);
+        }
+    }
+    Ok(())
+}
+
+/// Tells the machine the time, if it waits for it.
+pub(super) fn look(receive: &mut ReceiveHalf, clock: &Clock) -> bool {
+    let now = clock.now();
+    let is_due = receive.poll_timeout().is_some_and(|deadline| deadline <= now);
+    if is_due {
+        receive.handle_timeout(now);
+    }
+    is_due
+}
+
+/// Timeouts count in ticks of the kernel's clock: they may pass this much early.
+pub(super) const TICK: Duration = Duration::from_millis(4);
+
+/// How long one write waits at the most before deadlines are looked at.
+const WRITE_SLICE: Duration = Duration::from_secs(1);
+
+/// How many pieces of output one write may take.
+const PIECES: usize = 8;
+
+/// A transport's sending side, and what has become of it.
+#[derive(Debug)]
+pub(super) struct Sink {
+    shut: bool,
+    /// The transport refused a write, and takes no more.
+    broken: bool,
+    /// Writes give up after [`WRITE_SLICE`], because the application has set no timeout.
+    sliced: bool,
+}
+
+/// What became of writing all output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flushed {
+    All,
+    /// Some is left: it was time to look at the clock.
+    Some,
+}
+
+impl Sink {
+    pub(super) fn new(io: &impl Transport) -> Self {
+        // Without a timeout a write may wait for ever: then so be it.
+        let sliced = matches!(io.write_timeout(), Ok(None)) && io.set_write_timeout(Some(WRITE_SLICE)).is_ok();
+        Sink { shut: false, broken: false, sliced }
+    }
+
+    /// Writes all output, as far as it goes in a slice of time.
+    ///
+    /// Fails with `WouldBlock` if the application's own timeout passed or the transport does not
+    /// block. Any other error drops the output: there is no place for it any more.
+    pub(super) fn flush(&mut self, io: &mut impl Transport, send: &mut SendHalf) -> io::Result<Flushed> {
+        if !send.output().has_remaining() {
+            return Ok(Flushed::All);
+        }
+        let started = Instant::now();
+        match if self.broken { Err(ErrorKind::BrokenPipe.into()) } else { write_all(io, send) } {
+            Ok(()) => Ok(Flushed::All),
+            Err(error) if is_would_block(&error) => {
+                let is_own = self.sliced && started.elapsed() + TICK >= WRITE_SLICE;
+                if is_own { Ok(Flushed::Some) } else { Err(ErrorKind::WouldBlock.into()) }
+            }
+            Err(error) => {
+                self.broken = true;
+                send.output().clear();
+                Err(error)
+            }
+        }
+    }
+
+    pub(super) fn shutdown(&mut self, io: &mut impl Transport) {
+        if !self.shut && !self.broken {
+            self.shut = true;
+            // A failure to end what the peer may have ended already is no news.
+            let _ = io.shutdown_write();
+        }
+    }
+}
+
+fn write_all(io: &mut impl Transport, send: &mut SendHalf) -> io::Result<()> {
+    while send.output().has_remaining() {
+        let output = send.output();
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let count = output.chunks_vectored(&mut pieces);
+        match io.write_vectored(pieces.get(..count).unwrap_or_default()) {
+            Ok(0) => return Err(ErrorKind::WriteZero.into()),
+            Ok(len) => output.advance(len),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    io.flush()
+}

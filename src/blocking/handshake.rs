@@ -1,0 +1,249 @@
+//! Opening handshakes over blocking transports.
+
+use std::boxed::Box;
+use std::io;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::{Duration, Instant};
+use std::vec::Vec;
+
+use bytes::Buf;
+
+use super::drive::{Transport, is_would_block};
+use super::{Error, WebSocket};
+use crate::handshake::client::{self, ClientRequest, Outcome};
+use crate::handshake::server::{self, Accept, Rejection, Request};
+use crate::handshake::{HandshakeError, Response};
+use crate::{Config, Output, Timestamp, shim};
+
+/// Connects to a `ws:` URL.
+///
+/// Fails if the URL is not one, the server cannot be reached within
+/// [`Config::handshake_timeout`], or it does not accept.
+pub fn connect(url: &str, config: Config) -> Result<WebSocket<TcpStream>, Error> {
+    connect_request(ClientRequest::new(url)?, config)
+}
+
+/// Connects with a request of the caller's: headers, subprotocols.
+///
+/// Fails as [`connect`] does.
+pub fn connect_request(request: ClientRequest, config: Config) -> Result<WebSocket<TcpStream>, Error> {
+    if request.is_secure() {
+        return Err(Error::Secure);
+    }
+    let io = open(&request, config.handshake_timeout)?;
+    // Messages are written whole: waiting for more to fill a packet only delays them.
+    io.set_nodelay(true)?;
+    connect_over(io, request, config)
+}
+
+/// Connects to the first address of the request's host that answers.
+fn open(request: &ClientRequest, limit: Duration) -> Result<TcpStream, Error> {
+    let started = Instant::now();
+    let mut failed = io::ErrorKind::AddrNotAvailable.into();
+    for address in (request.host(), request.port()).to_socket_addrs()? {
+        let left = limit.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return Err(HandshakeError::TimedOut.into());
+        }
+        match TcpStream::connect_timeout(&address, left) {
+            Ok(io) => return Ok(io),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed.into())
+}
+
+/// Connects over a transport of the caller's: TLS for `wss:` URLs, a proxy, a pipe.
+///
+/// Fails as [`connect`] does. The transport must block: what it gave before a
+/// [`WouldBlock`](io::ErrorKind::WouldBlock) would be lost with the handshake.
+pub fn connect_over<Io>(io: Io, request: ClientRequest, config: Config) -> Result<WebSocket<Io>, Error>
+where
+    Io: Transport,
+{
+    let mut io = io;
+    let clock = HeadClock::new(&io);
+    let mut handshake = client::Handshake::new(request, config, shim::seed()?, Timestamp::EPOCH);
+    write(&mut io, handshake.output())?;
+    loop {
+        match handshake.poll()? {
+            Some(Outcome::Established(established)) => {
+                clock.restore(&io)?;
+                return Ok(WebSocket::over(io, established.into_connection(Timestamp::EPOCH)));
+            }
+            Some(Outcome::Refused(refused)) => return Err(Error::Refused(Box::new(refused))),
+            None => {}
+        }
+        let deadline = handshake.poll_timeout();
+        match clock.read(&mut io, handshake.input(), deadline)? {
+            Read::Bytes => {}
+            Read::End => handshake.handle_eof(),
+            Read::Deadline => handshake.handle_timeout(clock.now()),
+        }
+    }
+}
+
+/// Accepts a client's request, whatever it asks for.
+///
+/// Fails if it is no WebSocket request (the client is told why by the HTTP status), or is not
+/// complete within [`Config::handshake_timeout`]. The transport must block, as for
+/// [`connect_over`].
+pub fn accept<Io: Transport>(io: Io, config: Config) -> Result<WebSocket<Io>, Error> {
+    accept_request(io, config)?.accept(Accept::new())
+}
+
+/// Waits for a client's request, to be looked at before it is accepted or rejected.
+///
+/// Fails if the transport does, or no request is complete within [`Config::handshake_timeout`]. The
+/// transport must block, as for [`connect_over`].
+pub fn accept_request<Io: Transport>(io: Io, config: Config) -> Result<Incoming<Io>, Error> {
+    let mut io = io;
+    let clock = HeadClock::new(&io);
+    let mut handshake = server::Handshake::new(config, Timestamp::EPOCH);
+    let outcome = loop {
+        match handshake.poll() {
+            Ok(Some(request)) => break Ok(Box::new(request)),
+            Ok(None) => {}
+            Err(rejection) => break Err(Box::new(rejection)),
+        }
+        let deadline = handshake.poll_timeout();
+        match clock.read(&mut io, handshake.input(), deadline)? {
+            Read::Bytes => {}
+            Read::End => handshake.handle_eof(),
+            Read::Deadline => handshake.handle_timeout(clock.now()),
+        }
+    };
+    clock.restore(&io)?;
+    Ok(Incoming { io, outcome })
+}
+
+/// A client's request, before it is answered.
+#[derive(Debug)]
+#[must_use = "a request wants an answer"]
+pub struct Incoming<Io> {
+    io: Io,
+    outcome: Result<Box<Request>, Box<Rejection>>,
+}
+
+impl<Io: Transport> Incoming<Io> {
+    /// The request; or why it is none of a WebSocket, with its head as far as that could be read.
+    pub fn request(&self) -> Result<&Request, &Rejection> {
+        self.outcome.as_deref().map_err(|rejection| &**rejection)
+    }
+
+    /// Accepts the request.
+    ///
+    /// Fails if it was none (the client is told why), or does not offer the chosen subprotocol.
+    pub fn accept(self, accept: Accept) -> Result<WebSocket<Io>, Error> {
+        let request = match self.outcome {
+            Ok(request) => request,
+            Err(rejection) => {
+                let error = rejection.error();
+                // The peer may be gone; what was wrong with its request is the news.
+                let _ = refuse(self.io, rejection.into_output());
+                return Err(error.into());
+            }
+        };
+        let connection = request.accept(accept, Timestamp::EPOCH)?;
+        let mut socket = WebSocket::over(self.io, connection);
+        socket.flush()?;
+        Ok(socket)
+    }
+
+    /// Answers with something else than a WebSocket, and closes the transport.
+    ///
+    /// Fails if the transport does.
+    pub fn reject(self, response: Response) -> Result<(), Error> {
+        let output = match self.outcome {
+            Ok(request) => request.reject(response),
+            Err(rejection) => rejection.respond(response),
+        };
+        Ok(refuse(self.io, output)?)
+    }
+}
+
+/// How long a refused client may take to read the answer and hang up.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Writes an answer and ends the transport. What the client still sends is read away for a while:
+/// closing on unread bytes would reset the connection and destroy the answer.
+fn refuse<Io: Transport>(mut io: Io, mut answer: Output) -> io::Result<()> {
+    let clock = HeadClock::new(&io);
+    write(&mut io, &mut answer)?;
+    io.shutdown_write()?;
+    let mut waste = Vec::new();
+    while let Read::Bytes = clock.read(&mut io, &mut waste, Some(Timestamp::EPOCH + LINGER))? {
+        waste.clear();
+    }
+    Ok(())
+}
+
+fn write(io: &mut impl Transport, output: &mut Output) -> io::Result<()> {
+    while output.has_remaining() {
+        match io.write(output.chunk()) {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(len) => output.advance(len),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    io.flush()
+}
+
+enum Read {
+    Bytes,
+    End,
+    Deadline,
+}
+
+/// The clock of one handshake, which lets no read wait beyond its deadline.
+struct HeadClock {
+    epoch: Instant,
+    given: Option<Duration>,
+}
+
+impl HeadClock {
+    fn new(io: &impl Transport) -> Self {
+        HeadClock { epoch: Instant::now(), given: io.read_timeout().unwrap_or_default() }
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp::from_epoch(self.epoch.elapsed())
+    }
+
+    /// Gives the transport back the timeout that it came with.
+    fn restore(&self, io: &impl Transport) -> io::Result<()> {
+        io.set_read_timeout(self.given)
+    }
+
+    /// Appends what one read brings to `input`.
+    fn read(&self, io: &mut impl Transport, input: &mut Vec<u8>, deadline: Option<Timestamp>) -> io::Result<Read> {
+        loop {
+            if let Some(deadline) = deadline {
+                let left = deadline.saturating_since(self.now());
+                if left.is_zero() {
+                    return Ok(Read::Deadline);
+                }
+                io.set_read_timeout(Some(left.min(self.given.unwrap_or(Duration::MAX))))?;
+            }
+            let held = input.len();
+            input.resize(held + HEAD_READ, 0);
+            let read = io.read(input.get_mut(held..).unwrap_or_default());
+            input.truncate(held + read.as_ref().map_or(0, |len| *len.min(&HEAD_READ)));
+            match read {
+                Ok(0) => return Ok(Read::End),
+                Ok(_) => return Ok(Read::Bytes),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if is_would_block(&error) && self.given.is_none() && self.is_over(deadline) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn is_over(&self, deadline: Option<Timestamp>) -> bool {
+        deadline.is_some_and(|deadline| deadline <= self.now() + super::drive::TICK)
+    }
+}
+
+/// Most heads fit into this.
+const HEAD_READ: usize = 1 << 10;

@@ -1,0 +1,273 @@
+//! A socket in two: one thread reads, another writes.
+//!
+//! The halves have nothing in common while messages flow. The writer takes the lock when it writes
+//! to the transport. The reader never waits for it: what the machine wants sent, such as a pong, it
+//! leaves in a slot, and whoever has the lock next, or now, sends it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::drive::{Clock, Flushed, Sink, Transport, is_would_block, read};
+use super::{Error, WebSocket};
+use crate::control::Order;
+use crate::{CloseCode, CloseReport, Control, Event, Message, ReceiveHalf, SendError, SendHalf};
+
+impl WebSocket<TcpStream> {
+    /// Takes the socket apart into halves that may go to different threads.
+    ///
+    /// Fails if the operating system has no second handle of the stream to give.
+    pub fn split(self) -> io::Result<(Reader<TcpStream, TcpStream>, Writer<TcpStream>)> {
+        let second = self.io.try_clone()?;
+        Ok(self.split_with(|io| (io, second)))
+    }
+}
+
+impl<Io> WebSocket<Io> {
+    /// The same for any transport, with a function that splits it.
+    #[must_use]
+    pub fn split_with<R, W>(self, split: impl FnOnce(Io) -> (R, W)) -> (Reader<R, W>, Writer<W>) {
+        let (receive, mut send) = self.connection.split();
+        let mut wire = send.fork();
+        // What is queued already comes first; a wire without a Close frame takes anything.
+        let _ = wire.append(&mut send);
+        let (io, sending) = split(self.io);
+        let shared = Arc::new(Shared {
+            wire: Mutex::new(Wire { io: sending, sink: self.sink, send: wire, finished: false }),
+            orders: Mutex::default(),
+            close_sent: AtomicBool::new(send.is_closed()),
+            progress: AtomicBool::new(false),
+        });
+        let writer = Writer { send, shared: Arc::clone(&shared) };
+        (Reader { io, receive, clock: self.clock.looking_up(), shared }, writer)
+    }
+}
+
+/// What the halves share.
+#[derive(Debug)]
+struct Shared<W> {
+    wire: Mutex<Wire<W>>,
+    /// What the receiving half wants sent: a pong, a ping and a last word at the most.
+    orders: Mutex<VecDeque<Control>>,
+    /// The writer has sent a Close frame, and the reader does not know it yet.
+    close_sent: AtomicBool,
+    /// The transport took some output, and the reader does not know it yet.
+    progress: AtomicBool,
+}
+
+/// The transport's sending side, with the whole frames that wait for it.
+#[derive(Debug)]
+struct Wire<W> {
+    io: W,
+    sink: Sink,
+    /// Answers for the receiving half, and holds what the writer has handed over.
+    send: SendHalf,
+    /// The reader has brought the conversation to its end.
+    finished: bool,
+}
+
+impl<W: Transport> Shared<W> {
+    fn wire(&self) -> MutexGuard<'_, Wire<W>> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn orders(&self) -> MutexGuard<'_, VecDeque<Control>> {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn flush(&self, wire: &mut Wire<W>) -> io::Result<Flushed> {
+        let before = wire.send.output().written();
+        let flushed = wire.sink.flush(&mut wire.io, &mut wire.send);
+        if wire.send.output().written() > before {
+            self.progress.store(true, Ordering::Release);
+        }
+        if matches!(flushed, Ok(Flushed::All)) {
+            wire.send.handle_would_block();
+        }
+        flushed
+    }
+
+    /// Carries out the orders, unless the other half holds the wire: then that one does, when it
+    /// lets go.
+    fn serve(&self) {
+        while !self.orders().is_empty() {
+            let Ok(mut wire) = self.wire.try_lock() else { return };
+            while let Some(order) = { self.orders().pop_front() } {
+                wire.send.handle_control(order);
+            }
+            // What does not go now goes with the next write; a broken wire shows at the reader.
+            let _ = self.flush(&mut wire);
+        }
+    }
+
+    /// Leaves an order. Of two pongs the newer stays.
+    fn order(&self, control: Control) {
+        let mut orders = self.orders();
+        let is_pong = |control: &Control| matches!(control.0, Order::Pong(_));
+        match orders.iter_mut().find(|old| is_pong(old) && is_pong(&control)) {
+            Some(pong) => *pong = control,
+            None => orders.push_back(control),
+        }
+    }
+}
+
+/// The reading half of a [`WebSocket`]. It answers pings, keeps the peer alive and runs the closing
+/// handshake, whether or not the [`Writer`] is used: read on, even if there is nothing to expect.
+#[derive(Debug)]
+pub struct Reader<R, W> {
+    io: R,
+    receive: ReceiveHalf,
+    clock: Clock,
+    shared: Arc<Shared<W>>,
+}
+
+impl<R: Transport, W: Transport> Reader<R, W> {
+    /// Waits for the next event and lends it; `None` when the conversation is over.
+    ///
+    /// Fails if the connection does, after the peer was told, or with `WouldBlock`.
+    #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
+    pub fn next(&mut self) -> Result<Option<Event<'_>>, Error> {
+        self.wait_event()?;
+        Ok(self.receive.poll_event()?)
+    }
+
+    /// Waits for the next message and owns it; `None` when the conversation is over. Pings and pongs
+    /// are passed over. Fails as [`next`](Self::next) does.
+    pub fn recv(&mut self) -> Result<Option<Message>, Error> {
+        loop {
+            match self.next()? {
+                Some(Event::Text(text)) => return Ok(Some(text.into_utf8_bytes().into())),
+                Some(Event::Binary(data)) => return Ok(Some(data.into_bytes().into())),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// How the conversation ended; `None` while it goes on.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReport> {
+        let (began, received, clean) = self.receive.ending()?;
+        let sent = self.shared.wire().send.close_sent();
+        Some(CloseReport { began, received, sent, clean })
+    }
+
+    fn wait_event(&mut self) -> Result<(), Error> {
+        loop {
+            let advanced = self.receive.advance();
+            while let Some(control) = self.receive.poll_control() {
+                self.shared.order(control);
+            }
+            self.shared.serve();
+            if advanced == Ok(true) && !self.receive.is_ended() {
+                return Ok(());
+            }
+            if self.receive.is_ended() && self.end() {
+                return advanced.map(drop).map_err(Error::from);
+            }
+            self.step()?;
+        }
+    }
+
+    fn step(&mut self) -> Result<(), Error> {
+        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
+            self.receive.handle_close_sent();
+        }
+        if self.shared.progress.swap(false, Ordering::AcqRel) {
+            self.receive.handle_written(self.clock.now());
+        }
+        let ended = self.receive.is_ended();
+        match read(&mut self.io, &mut self.receive, &mut self.clock) {
+            // Once the conversation is over, a reset is as good an end as any.
+            Err(error) if !ended || is_would_block(&error) => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The conversation is over: writes what is left and ends the transport; true when all is done.
+    fn end(&mut self) -> bool {
+        let mut wire = self.shared.wire();
+        let flushed = self.shared.flush(&mut wire);
+        if matches!(flushed, Ok(Flushed::All)) && self.receive.ends_transport() {
+            let Wire { io, sink, .. } = &mut *wire;
+            sink.shutdown(io);
+        }
+        wire.finished = self.receive.is_finished();
+        wire.finished
+    }
+}
+
+/// The writing half of a [`WebSocket`].
+///
+/// Dropping it does not close the connection: [`close`](Self::close) does.
+#[derive(Debug)]
+pub struct Writer<W> {
+    send: SendHalf,
+    shared: Arc<Shared<W>>,
+}
+
+impl<W: Transport> Writer<W> {
+    /// Sends a message, and all that was queued: returns when the operating system has it.
+    ///
+    /// Fails if the connection is closed or the transport fails; after `WouldBlock` the message is
+    /// queued.
+    pub fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.send.send(message)?;
+        self.flush()
+    }
+
+    /// Queues a message, once less than [`Config::output_high_water`](crate::Config) waits.
+    /// [`flush`](Self::flush) or [`send`](Self::send) sends it. Fails as [`send`](Self::send) does.
+    pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        if self.send.is_above_high_water() {
+            self.flush()?;
+        }
+        Ok(self.send.send(message)?)
+    }
+
+    /// Sends all that is queued: returns when the operating system has it.
+    ///
+    /// Fails if the connection is closed or the transport fails; with `WouldBlock` if it takes no more
+    /// for now.
+    pub fn flush(&mut self) -> Result<(), Error> {
+        loop {
+            let mut wire = self.shared.wire();
+            if wire.finished {
+                return Err(SendError::Closed.into());
+            }
+            let closes = self.send.is_closed() && self.send.buffered() > 0;
+            wire.send.append(&mut self.send)?;
+            let flushed = self.shared.flush(&mut wire);
+            drop(wire);
+            if closes {
+                self.shared.close_sent.store(true, Ordering::Release);
+            }
+            self.shared.serve();
+            if flushed? == Flushed::All {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Sends a ping with a payload of at most 125 bytes. Fails as [`send`](Self::send) does.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.send.ping(payload)?;
+        self.flush()
+    }
+
+    /// Begins the closing handshake: returns when the operating system has the Close frame. The
+    /// [`Reader`] sees the rest of it, and its end.
+    ///
+    /// Fails if the reason is longer than 123 bytes, the connection is closed, or the transport fails.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.send.close(code, reason)?;
+        self.flush()
+    }
+
+    /// The sending half, to queue what the calls above do not name; [`flush`](Self::flush) sends it.
+    pub fn half(&mut self) -> &mut SendHalf {
+        &mut self.send
+    }
+}

@@ -1,0 +1,147 @@
+//! The client's end of the opening handshake (RFC 6455 §4.1).
+
+mod check;
+mod outcome;
+mod request;
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use rand::rngs::StdRng;
+use rand::{Rng, SeedableRng};
+
+use super::accept_key;
+use super::error::HandshakeError;
+use super::head::ResponseParts;
+use super::intake::Intake;
+use crate::config::Config;
+use crate::output::Output;
+use crate::time::Timestamp;
+
+pub use super::uri::UrlError;
+pub use outcome::{Established, Outcome, Refused};
+pub use request::ClientRequest;
+
+/// Sends a request and waits for the server's response.
+///
+/// Write [`output`](Self::output), append received bytes to [`input`](Self::input) and
+/// [`poll`](Self::poll) after each read, until there is an [`Outcome`] or an error. Limits are those of
+/// [`Config`]; all interim responses and the final one share [`Config::max_head`].
+///
+/// ```
+/// use bytes::Buf;
+/// use sansock::handshake::client::{ClientRequest, Handshake, Outcome};
+/// use sansock::{Config, Timestamp};
+///
+/// let now = Timestamp::EPOCH;
+/// let request = ClientRequest::new("ws://example.com/chat")?;
+/// let mut handshake = Handshake::new(request, Config::default(), [7; 32], now);
+/// assert!(handshake.output().chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
+///
+/// handshake.input().extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: wss://example.org/\r\n\r\n");
+/// let Some(Outcome::Refused(refused)) = handshake.poll()? else { panic!("this is a redirect") };
+/// assert_eq!(refused.status(), 302);
+/// assert_eq!(refused.header("location"), Some(&b"wss://example.org/"[..]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Handshake {
+    config: Config,
+    intake: Intake,
+    output: Output,
+    keys: Option<Box<StdRng>>,
+    /// What answers the key.
+    accept: String,
+    protocols: Vec<String>,
+}
+
+impl Handshake {
+    /// Begins a handshake; [`Config::handshake_timeout`] counts from now on. The configuration is that
+    /// of the connection too.
+    ///
+    /// The key of the handshake and the masking keys of the connection are one cryptographic stream
+    /// from `seed`, which must be unpredictable and never used twice (RFC 6455 §10.3).
+    #[must_use]
+    pub fn new(request: ClientRequest, config: Config, seed: [u8; 32], now: Timestamp) -> Self {
+        // RFC 6455 §4.1: "a nonce consisting of a randomly selected 16-byte value that has been
+        // base64-encoded [...]. The nonce MUST be selected randomly for each connection."
+        let mut keys = StdRng::from_seed(seed);
+        let mut nonce = [0; 16];
+        keys.fill_bytes(&mut nonce);
+        let key = STANDARD.encode(nonce);
+        Handshake {
+            intake: Intake::new(&config, usize::MAX, now),
+            config,
+            output: Output::from(request.to_head(&key)),
+            keys: Some(Box::new(keys)),
+            accept: accept_key(&key),
+            protocols: request.into_protocols(),
+        }
+    }
+
+    /// The bytes to write: the request.
+    pub fn output(&mut self) -> &mut Output {
+        &mut self.output
+    }
+
+    /// The buffer to append received bytes to. Nothing else may be done to it.
+    pub fn input(&mut self) -> &mut Vec<u8> {
+        self.intake.input()
+    }
+
+    /// What became of the request, once all of the response's head is there; `None` if more input is
+    /// needed. It is handed out once: from then on there is `None`.
+    ///
+    /// Fails if the response is not one of HTTP/1, exceeds the limits, or is a 101 that RFC 6455 §4.1
+    /// does not let pass, and then with the same error for ever.
+    pub fn poll(&mut self) -> Result<Option<Outcome>, HandshakeError> {
+        while let Some(raw) = self.intake.poll()? {
+            let head = ResponseParts::parse(raw).map_err(|error| self.intake.fail(error))?;
+            match head.status {
+                101 => return self.establish(head),
+                // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received
+                // prior to a final response, even if the client does not expect one."
+                ..200 => {}
+                // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
+                // handles the response per HTTP [RFC2616] procedures."
+                _ => return Ok(Some(Outcome::Refused(Refused::new(head, self.intake.finish().bytes)))),
+            }
+        }
+        Ok(None)
+    }
+
+    /// Says that the transport has ended: nothing more will be received.
+    pub fn handle_eof(&mut self) {
+        self.intake.handle_eof();
+    }
+
+    /// Says what time it is. Needed when [`poll_timeout`](Self::poll_timeout) is reached; harmless at
+    /// any other time.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.intake.handle_timeout(now);
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout); `None` once the handshake is over.
+    #[must_use]
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        self.intake.poll_timeout()
+    }
+
+    fn establish(&mut self, head: ResponseParts) -> Result<Option<Outcome>, HandshakeError> {
+        let protocol = check::response(&head, &self.accept, &self.protocols);
+        let protocol = protocol.map_err(|error| self.intake.fail(error))?.map(String::from);
+        let Some(keys) = self.keys.take() else { return Ok(None) };
+        let (config, leftover) = (self.config.clone(), self.intake.finish());
+        Ok(Some(Outcome::Established(Established::new(head, protocol, config, keys, leftover))))
+    }
+}
+
+/// Shows nothing of the bytes, which may be secrets.
+impl fmt::Debug for Handshake {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handshake").field("config", &self.config).finish_non_exhaustive()
+    }
+}

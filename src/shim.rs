@@ -1,0 +1,103 @@
+//! What both shims need besides the core: one error, and randomness from the operating system.
+
+use std::boxed::Box;
+use std::fmt;
+use std::io;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use crate::handshake::client::{Refused, UrlError};
+use crate::handshake::server::AcceptError;
+use crate::handshake::{HandshakeError, InvalidHeader};
+use crate::{Error as ConnectionError, SendError};
+
+/// Why a call of a shim failed, sorted by where the fault lies. Converts into [`std::io::Error`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Error {
+    /// The connection failed: the peer broke the protocol, or a deadline passed.
+    Connection(ConnectionError),
+    /// The application asked for something that cannot be sent; the connection goes on.
+    Send(SendError),
+    /// The opening handshake failed.
+    Handshake(HandshakeError),
+    /// The subprotocol that the server's application chose was not offered.
+    Accept(AcceptError),
+    /// The server answered with something else than 101: a redirect, a demand to log in, a refusal.
+    Refused(Box<Refused>),
+    /// The URL is not one of a WebSocket.
+    Url(UrlError),
+    /// The URL begins with `wss:`: make the TLS stream and give it to `connect_over`.
+    Secure,
+    /// A header or subprotocol that the application gave is malformed.
+    Header(InvalidHeader),
+    /// The transport failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Error::Connection(error) => error.fmt(f),
+            Error::Send(error) => error.fmt(f),
+            Error::Handshake(error) => error.fmt(f),
+            Error::Accept(error) => error.fmt(f),
+            Error::Refused(refused) => write!(f, "the server answered with status {}", refused.status()),
+            Error::Url(error) => error.fmt(f),
+            Error::Secure => f.write_str("wss needs a TLS stream of the caller's"),
+            Error::Header(error) => error.fmt(f),
+            Error::Io(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Error::Io(error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+macro_rules! from {
+    ($($from:ty => $variant:ident),*) => {$(
+        impl From<$from> for Error {
+            fn from(error: $from) -> Self {
+                Error::$variant(error)
+            }
+        }
+    )*};
+}
+
+from!(ConnectionError => Connection, SendError => Send, HandshakeError => Handshake, UrlError => Url,
+      AcceptError => Accept, InvalidHeader => Header, io::Error => Io);
+
+impl From<Error> for io::Error {
+    fn from(error: Error) -> Self {
+        let kind = match &error {
+            Error::Io(_) | Error::Refused(_) => io::ErrorKind::Other,
+            Error::Connection(ConnectionError::TimedOut(_)) | Error::Handshake(HandshakeError::TimedOut) => {
+                io::ErrorKind::TimedOut
+            }
+            Error::Connection(ConnectionError::UnexpectedEof)
+            | Error::Handshake(HandshakeError::UnexpectedEof) => io::ErrorKind::UnexpectedEof,
+            Error::Connection(_) | Error::Handshake(_) => io::ErrorKind::InvalidData,
+            Error::Send(SendError::Closed) => io::ErrorKind::BrokenPipe,
+            Error::Send(_) | Error::Url(_) | Error::Header(_) | Error::Accept(_) => io::ErrorKind::InvalidInput,
+            Error::Secure => io::ErrorKind::Unsupported,
+        };
+        match error {
+            Error::Io(error) => error,
+            error => io::Error::new(kind, error),
+        }
+    }
+}
+
+/// A seed for a client's keys.
+pub(crate) fn seed() -> io::Result<[u8; 32]> {
+    let mut seed = [0; 32];
+    SysRng.try_fill_bytes(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
+}

@@ -1,0 +1,162 @@
+//! One poll of the transport or the clock: all that the halves and the whole have in common.
+
+use std::boxed::Box;
+use std::future::Future;
+use std::io::{self, IoSlice};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::vec::Vec;
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use crate::{ReceiveHalf, SendHalf, Timestamp};
+
+/// How many pieces of output one write may take.
+const PIECES: usize = 8;
+
+/// tokio's clock, as the machine sees it, and the one timer of a connection.
+#[derive(Debug)]
+pub(super) struct Clock {
+    epoch: Instant,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Clock { epoch: Instant::now(), sleep: None }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        Timestamp::from_epoch(self.epoch.elapsed())
+    }
+
+    /// Ready when `deadline` is reached. A deadline that has moved away moves the timer only when it
+    /// fires: traffic costs nothing here.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Timestamp>) -> Poll<()> {
+        let Some(deadline) = deadline else { return Poll::Pending };
+        // A deadline beyond what the clock can say is never reached.
+        let Some(deadline) = self.epoch.checked_add(deadline.since_epoch()) else { return Poll::Pending };
+        let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if sleep.deadline() > deadline {
+            sleep.as_mut().reset(deadline);
+        }
+        while sleep.as_mut().poll(cx).is_ready() {
+            if sleep.deadline() >= deadline {
+                self.sleep = None;
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(deadline);
+        }
+        Poll::Pending
+    }
+}
+
+/// A transport's sending side, and what has become of it.
+#[derive(Debug)]
+pub(super) struct Sink<Io> {
+    pub(super) io: Io,
+    unflushed: bool,
+    shut: bool,
+    /// A write had to wait.
+    pub(super) stalled: bool,
+    /// The transport refused a write, and takes no more.
+    broken: bool,
+}
+
+impl<Io> Sink<Io> {
+    pub(super) fn new(io: Io) -> Self {
+        Sink { io, unflushed: false, shut: false, stalled: false, broken: false }
+    }
+
+    /// Takes the receiving side off.
+    pub(super) fn map<R, W>(self, split: impl FnOnce(Io) -> (R, W)) -> (R, Sink<W>) {
+        let Sink { io, unflushed, shut, stalled, broken } = self;
+        let (receiving, io) = split(io);
+        (receiving, Sink { io, unflushed, shut, stalled, broken })
+    }
+}
+
+impl<Io: AsyncWrite + Unpin> Sink<Io> {
+    /// Ready when all output is with the operating system. An error drops the output: there is no
+    /// place for it any more.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, send: &mut SendHalf) -> Poll<io::Result<()>> {
+        let flushed = ready!(self.poll_output(cx, send));
+        if flushed.is_err() {
+            self.broken = true;
+            send.output().clear();
+        }
+        Poll::Ready(flushed)
+    }
+
+    fn poll_output(&mut self, cx: &mut Context<'_>, send: &mut SendHalf) -> Poll<io::Result<()>> {
+        if self.broken && send.output().has_remaining() {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        while send.output().has_remaining() {
+            let output = send.output();
+            let io = Pin::new(&mut self.io);
+            let written = if io.is_write_vectored() {
+                let mut pieces = [IoSlice::new(&[]); PIECES];
+                let count = output.chunks_vectored(&mut pieces);
+                io.poll_write_vectored(cx, pieces.get(..count).unwrap_or_default())
+            } else {
+                io.poll_write(cx, output.chunk())
+            };
+            if written.is_pending() {
+                self.stalled = true;
+            }
+            match ready!(written)? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                len => output.advance(len),
+            }
+            self.unflushed = true;
+        }
+        if self.unflushed {
+            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ready when the sending side is shut down, or cannot be.
+    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.shut && !self.broken {
+            // A failure to end what the peer may have ended already is no news.
+            let _ = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
+            self.shut = true;
+        }
+        Poll::Ready(())
+    }
+}
+
+/// Ready when bytes, the end or an error of the transport were told to the machine.
+pub(super) fn poll_input<Io: AsyncRead + Unpin>(
+    io: &mut Io,
+    cx: &mut Context<'_>,
+    receive: &mut ReceiveHalf,
+    clock: &Clock,
+) -> Poll<io::Result<()>> {
+    let size = receive.read_size();
+    match ready!(poll_append(io, cx, receive.input(), size)) {
+        Ok(0) => receive.handle_eof(),
+        Ok(_) => receive.handle_input(clock.now()),
+        Err(error) => {
+            receive.handle_eof();
+            return Poll::Ready(Err(error));
+        }
+    }
+    Poll::Ready(Ok(()))
+}
+
+/// Appends what one read brings, into room that nobody has to clear before.
+pub(super) fn poll_append<Io: AsyncRead + Unpin>(
+    io: &mut Io,
+    cx: &mut Context<'_>,
+    input: &mut Vec<u8>,
+    size: usize,
+) -> Poll<io::Result<usize>> {
+    input.reserve(size);
+    pin!(io.read_buf(input)).poll(cx)
+}

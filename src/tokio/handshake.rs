@@ -1,0 +1,200 @@
+//! Opening handshakes over tokio.
+
+use std::boxed::Box;
+use std::future::poll_fn;
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use bytes::Buf;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use super::drive::{Clock, poll_append};
+use super::{Error, WebSocket};
+use crate::handshake::client::{self, ClientRequest, Outcome};
+use crate::handshake::server::{self, Accept, Rejection, Request};
+use crate::handshake::{HandshakeError, Response};
+use crate::{Config, Output, Timestamp, shim};
+
+/// Connects to a `ws:` URL.
+///
+/// Fails if the URL is not one, the server cannot be reached within
+/// [`Config::handshake_timeout`], or it does not accept.
+pub async fn connect(url: &str, config: Config) -> Result<WebSocket<TcpStream>, Error> {
+    connect_request(ClientRequest::new(url)?, config).await
+}
+
+/// Connects with a request of the caller's: headers, subprotocols.
+///
+/// Fails as [`connect`] does.
+pub async fn connect_request(request: ClientRequest, config: Config) -> Result<WebSocket<TcpStream>, Error> {
+    if request.is_secure() {
+        return Err(Error::Secure);
+    }
+    let connecting = TcpStream::connect((request.host(), request.port()));
+    let io = timeout(config.handshake_timeout, connecting).await.map_err(|_| HandshakeError::TimedOut)??;
+    // Messages are written whole: waiting for more to fill a packet only delays them.
+    io.set_nodelay(true)?;
+    connect_over(io, request, config).await
+}
+
+/// Connects over a transport of the caller's: TLS for `wss:` URLs, a proxy, a pipe.
+///
+/// Fails as [`connect`] does.
+pub async fn connect_over<Io>(io: Io, request: ClientRequest, config: Config) -> Result<WebSocket<Io>, Error>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut io = io;
+    let mut clock = Clock::new();
+    let limit = config.handshake_timeout;
+    let mut handshake = client::Handshake::new(request, config, shim::seed()?, Timestamp::EPOCH);
+    timeout(limit, write(&mut io, handshake.output())).await.map_err(|_| HandshakeError::TimedOut)??;
+    loop {
+        match handshake.poll()? {
+            Some(Outcome::Established(established)) => {
+                return Ok(WebSocket::over(io, established.into_connection(Timestamp::EPOCH)));
+            }
+            Some(Outcome::Refused(refused)) => return Err(Error::Refused(Box::new(refused))),
+            None => {}
+        }
+        let deadline = handshake.poll_timeout();
+        match poll_fn(|cx| poll_read(cx, &mut io, handshake.input(), &mut clock, deadline)).await? {
+            Read::Bytes => {}
+            Read::End => handshake.handle_eof(),
+            Read::Deadline => handshake.handle_timeout(clock.now()),
+        }
+    }
+}
+
+/// Accepts a client's request, whatever it asks for.
+///
+/// Fails if it is no WebSocket request (the client is told why by the HTTP status), or is not
+/// complete within [`Config::handshake_timeout`].
+pub async fn accept<Io>(io: Io, config: Config) -> Result<WebSocket<Io>, Error>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    accept_request(io, config).await?.accept(Accept::new()).await
+}
+
+/// Waits for a client's request, to be looked at before it is accepted or rejected.
+///
+/// Fails if the transport does, or no request is complete within [`Config::handshake_timeout`].
+pub async fn accept_request<Io>(io: Io, config: Config) -> Result<Incoming<Io>, Error>
+where
+    Io: AsyncRead + AsyncWrite + Unpin,
+{
+    let mut io = io;
+    let mut clock = Clock::new();
+    let mut handshake = server::Handshake::new(config, Timestamp::EPOCH);
+    loop {
+        match handshake.poll() {
+            Ok(Some(request)) => return Ok(Incoming { io, outcome: Ok(Box::new(request)) }),
+            Ok(None) => {}
+            Err(rejection) => return Ok(Incoming { io, outcome: Err(Box::new(rejection)) }),
+        }
+        let deadline = handshake.poll_timeout();
+        match poll_fn(|cx| poll_read(cx, &mut io, handshake.input(), &mut clock, deadline)).await? {
+            Read::Bytes => {}
+            Read::End => handshake.handle_eof(),
+            Read::Deadline => handshake.handle_timeout(clock.now()),
+        }
+    }
+}
+
+/// A client's request, before it is answered.
+#[derive(Debug)]
+#[must_use = "a request wants an answer"]
+pub struct Incoming<Io> {
+    io: Io,
+    outcome: Result<Box<Request>, Box<Rejection>>,
+}
+
+impl<Io: AsyncRead + AsyncWrite + Unpin> Incoming<Io> {
+    /// The request; or why it is none of a WebSocket, with its head as far as that could be read.
+    pub fn request(&self) -> Result<&Request, &Rejection> {
+        self.outcome.as_deref().map_err(|rejection| &**rejection)
+    }
+
+    /// Accepts the request.
+    ///
+    /// Fails if it was none (the client is told why), or does not offer the chosen subprotocol.
+    pub async fn accept(self, accept: Accept) -> Result<WebSocket<Io>, Error> {
+        let request = match self.outcome {
+            Ok(request) => request,
+            Err(rejection) => {
+                let error = rejection.error();
+                // The peer may be gone; what was wrong with its request is the news.
+                let _ = refuse(self.io, rejection.into_output()).await;
+                return Err(error.into());
+            }
+        };
+        let connection = request.accept(accept, Timestamp::EPOCH)?;
+        let mut socket = WebSocket::over(self.io, connection);
+        socket.flush().await?;
+        Ok(socket)
+    }
+
+    /// Answers with something else than a WebSocket, and closes the transport.
+    ///
+    /// Fails if the transport does.
+    pub async fn reject(self, response: Response) -> Result<(), Error> {
+        let output = match self.outcome {
+            Ok(request) => request.reject(response),
+            Err(rejection) => rejection.respond(response),
+        };
+        Ok(refuse(self.io, output).await?)
+    }
+}
+
+/// How long a refused client may take to read the answer and hang up.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// Writes an answer and ends the transport. What the client still sends is read away for a while:
+/// closing on unread bytes would reset the connection and destroy the answer.
+async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io, mut answer: Output) -> io::Result<()> {
+    let farewell = async {
+        write(&mut io, &mut answer).await?;
+        io.shutdown().await?;
+        let mut waste = [0; 512];
+        while io.read(&mut waste).await? > 0 {}
+        Ok(())
+    };
+    timeout(LINGER, farewell).await.unwrap_or(Ok(()))
+}
+
+async fn write<Io: AsyncWrite + Unpin>(io: &mut Io, output: &mut Output) -> io::Result<()> {
+    while output.has_remaining() {
+        let written = io.write(output.chunk()).await?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        output.advance(written);
+    }
+    io.flush().await
+}
+
+enum Read {
+    Bytes,
+    End,
+    Deadline,
+}
+
+fn poll_read<Io: AsyncRead + Unpin>(
+    cx: &mut Context<'_>,
+    io: &mut Io,
+    input: &mut std::vec::Vec<u8>,
+    clock: &mut Clock,
+    deadline: Option<Timestamp>,
+) -> Poll<io::Result<Read>> {
+    if let Poll::Ready(len) = poll_append(io, cx, input, HEAD_READ) {
+        return Poll::Ready(len.map(|len| if len == 0 { Read::End } else { Read::Bytes }));
+    }
+    ready!(clock.poll(cx, deadline));
+    Poll::Ready(Ok(Read::Deadline))
+}
+
+/// Most heads fit into this.
+const HEAD_READ: usize = 1 << 10;

@@ -1,0 +1,307 @@
+//! A socket in two: one task reads, another writes.
+//!
+//! The halves have nothing in common while messages flow. The writer takes the lock when it writes
+//! to the transport; the reader only when the machine wants something sent, such as a pong: then
+//! it writes that itself, behind whatever whole frames the writer has handed over.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+
+use super::drive::{Clock, Sink, poll_input};
+use super::{Error, WebSocket};
+use crate::{CloseCode, CloseReport, Event, Message, ReceiveHalf, SendError, SendHalf};
+
+impl WebSocket<TcpStream> {
+    /// Takes the socket apart into halves that may go to different tasks.
+    #[must_use]
+    pub fn split(self) -> (Reader<OwnedReadHalf, OwnedWriteHalf>, Writer<OwnedWriteHalf>) {
+        self.split_with(TcpStream::into_split)
+    }
+}
+
+impl<Io> WebSocket<Io> {
+    /// The same for any transport, with a function that splits it, such as [`tokio::io::split`].
+    #[must_use]
+    pub fn split_with<R, W>(self, split: impl FnOnce(Io) -> (R, W)) -> (Reader<R, W>, Writer<W>) {
+        let (receive, mut send) = self.connection.split();
+        let mut wire = send.fork();
+        // What is queued already comes first; a wire without a Close frame takes anything.
+        let _ = wire.append(&mut send);
+        let (io, sink) = self.sink.map(split);
+        let shared = Arc::new(Shared {
+            wire: Mutex::new(Wire { sink, send: wire, finished: false }),
+            wakers: Mutex::default(),
+            close_sent: AtomicBool::new(send.is_closed()),
+            backlog: AtomicBool::new(true),
+            progress: AtomicBool::new(false),
+        });
+        let writer = Writer { send, shared: Arc::clone(&shared) };
+        (Reader { io, receive, clock: self.clock, shared }, writer)
+    }
+}
+
+/// What the halves share.
+#[derive(Debug)]
+struct Shared<W> {
+    wire: Mutex<Wire<W>>,
+    /// The tasks that wait for the wire: the reader's and the writer's.
+    wakers: Mutex<[Option<Waker>; 2]>,
+    /// The writer has sent a Close frame, and the reader does not know it yet.
+    close_sent: AtomicBool,
+    /// Something waits on the wire: whoever is woken writes it.
+    backlog: AtomicBool,
+    /// The wire moved after it had been stuck, and the reader does not know it yet.
+    progress: AtomicBool,
+}
+
+/// The transport's sending side, with the whole frames that wait for it.
+#[derive(Debug)]
+struct Wire<W> {
+    sink: Sink<W>,
+    /// Answers for the receiving half, and holds what the writer has handed over.
+    send: SendHalf,
+    /// The reader has brought the conversation to its end.
+    finished: bool,
+}
+
+const READER: usize = 0;
+const WRITER: usize = 1;
+
+impl<W> Shared<W> {
+    fn wire(&self) -> MutexGuard<'_, Wire<W>> {
+        self.wire.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn register(&self, who: usize, waker: &Waker) {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(slot) = wakers.get_mut(who)
+            && !slot.as_ref().is_some_and(|old| old.will_wake(waker))
+        {
+            *slot = Some(waker.clone());
+        }
+    }
+
+    fn wake_all(&self) {
+        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        wakers.into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl<W: AsyncWrite + Unpin + Send + 'static> Shared<W> {
+    /// Writes what waits on the wire. A transport wakes only the last task that asked: so it is given
+    /// a waker that wakes both.
+    fn poll_flush(self: &Arc<Self>, who: usize, cx: &Context<'_>, wire: &mut Wire<W>) -> Poll<io::Result<()>> {
+        self.register(who, cx.waker());
+        let both = Waker::from(Arc::clone(self));
+        let before = wire.send.output().written();
+        let flushed = wire.sink.poll_flush(&mut Context::from_waker(&both), &mut wire.send);
+        if wire.sink.stalled && wire.send.output().written() > before {
+            wire.sink.stalled = flushed.is_pending();
+            self.progress.store(true, Ordering::Release);
+        }
+        self.backlog.store(flushed.is_pending(), Ordering::Release);
+        if flushed.is_ready() {
+            wire.send.handle_would_block();
+        }
+        flushed
+    }
+}
+
+impl<W: Send + 'static> Wake for Shared<W> {
+    fn wake(self: Arc<Self>) {
+        self.wake_all();
+    }
+}
+
+/// The reading half of a [`WebSocket`]. It answers pings, keeps the peer alive and runs the closing
+/// handshake, whether or not the [`Writer`] is used: read on, even if there is nothing to expect.
+#[derive(Debug)]
+pub struct Reader<R, W> {
+    io: R,
+    receive: ReceiveHalf,
+    clock: Clock,
+    shared: Arc<Shared<W>>,
+}
+
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> {
+    /// Waits for the next event and lends it; `None` when the conversation is over. Cancel-safe.
+    ///
+    /// Fails if the connection does, after the peer was told.
+    pub async fn next(&mut self) -> Result<Option<Event<'_>>, Error> {
+        poll_fn(|cx| self.poll_ready_event(cx)).await?;
+        Ok(self.receive.poll_event()?)
+    }
+
+    /// Waits for the next message and owns it; `None` when the conversation is over. Pings and pongs
+    /// are passed over. Cancel-safe. Fails as [`next`](Self::next) does.
+    pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
+        loop {
+            match self.next().await? {
+                Some(Event::Text(text)) => return Ok(Some(text.into_utf8_bytes().into())),
+                Some(Event::Binary(data)) => return Ok(Some(data.into_bytes().into())),
+                Some(_) => {}
+                None => return Ok(None),
+            }
+        }
+    }
+
+    /// How the conversation ended; `None` while it goes on.
+    #[must_use]
+    pub fn closed(&self) -> Option<CloseReport> {
+        let (began, received, clean) = self.receive.ending()?;
+        let sent = self.shared.wire().send.close_sent();
+        Some(CloseReport { began, received, sent, clean })
+    }
+
+    fn poll_ready_event(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Error>> {
+        loop {
+            let advanced = self.receive.advance();
+            if self.receive.has_control() {
+                self.pass_orders();
+            }
+            if advanced == Ok(true) && !self.receive.is_ended() {
+                return Poll::Ready(Ok(true));
+            }
+            if self.is_finished() {
+                self.shared.wire().finished = true;
+                self.shared.wake_all();
+                return Poll::Ready(advanced.map(|_| false).map_err(Error::from));
+            }
+            ready!(self.poll_io(cx))?;
+        }
+    }
+
+    fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.shared.register(READER, cx.waker());
+        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
+            self.receive.handle_close_sent();
+        }
+        self.poll_wire(cx);
+        if self.is_finished() {
+            return Poll::Ready(Ok(()));
+        }
+        if self.receive.wants_input() {
+            if let Poll::Ready(read) = poll_input(&mut self.io, cx, &mut self.receive, &self.clock) {
+                return Poll::Ready(if self.receive.is_ended() { Ok(()) } else { read.map_err(Error::Io) });
+            }
+            self.receive.handle_would_block();
+        }
+        ready!(self.clock.poll(cx, self.receive.poll_timeout()));
+        if self.shared.progress.swap(false, Ordering::AcqRel) {
+            self.receive.handle_written(self.clock.now());
+        }
+        self.receive.handle_timeout(self.clock.now());
+        Poll::Ready(Ok(()))
+    }
+
+    /// Writes what waits on the wire, if anything does, and ends it when its time has come.
+    fn poll_wire(&mut self, cx: &mut Context<'_>) {
+        let ends = self.receive.ends_transport();
+        if !ends && !self.shared.backlog.load(Ordering::Acquire) {
+            return;
+        }
+        let mut wire = self.shared.wire();
+        let flushed = self.shared.poll_flush(READER, cx, &mut wire);
+        if ends && flushed.is_ready() {
+            let _ = wire.sink.poll_shutdown(cx);
+        }
+    }
+
+    /// Lets the sending side carry out what the receiving half wants.
+    fn pass_orders(&mut self) {
+        let mut wire = self.shared.wire();
+        while let Some(control) = self.receive.poll_control() {
+            wire.send.handle_control(control);
+        }
+        self.shared.backlog.store(true, Ordering::Release);
+    }
+
+    fn is_finished(&self) -> bool {
+        self.receive.is_finished()
+            && (self.receive.is_out_of_time() || self.shared.wire().send.buffered() == 0)
+    }
+}
+
+/// The writing half of a [`WebSocket`].
+///
+/// Dropping it does not close the connection: [`close`](Self::close) does.
+#[derive(Debug)]
+pub struct Writer<W> {
+    send: SendHalf,
+    shared: Arc<Shared<W>>,
+}
+
+impl<W: AsyncWrite + Unpin + Send + 'static> Writer<W> {
+    /// Sends a message, and all that was queued: returns when the operating system has it.
+    ///
+    /// Cancel-safe: the message is queued by the first poll, and stays so.
+    ///
+    /// Fails if the connection is closed, or the transport fails.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        self.send.send(message)?;
+        self.flush().await
+    }
+
+    /// Queues a message, once less than [`Config::output_high_water`](crate::Config) waits.
+    /// [`flush`](Self::flush) or [`send`](Self::send) sends it.
+    ///
+    /// Cancel-safe: a dropped call has queued nothing. Fails as [`send`](Self::send) does.
+    pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
+        if self.send.is_above_high_water() {
+            self.flush().await?;
+        }
+        Ok(self.send.send(message)?)
+    }
+
+    /// Sends all that is queued: returns when the operating system has it. Cancel-safe.
+    ///
+    /// Fails if the connection is closed, or the transport fails.
+    pub async fn flush(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Sends a ping with a payload of at most 125 bytes. Cancel-safe. Fails as
+    /// [`send`](Self::send) does.
+    pub async fn ping(&mut self, payload: &[u8]) -> Result<(), Error> {
+        self.send.ping(payload)?;
+        self.flush().await
+    }
+
+    /// Begins the closing handshake: returns when the operating system has the Close frame. The
+    /// [`Reader`] sees the rest of it, and its end. Cancel-safe: call [`flush`](Self::flush) to go on.
+    ///
+    /// Fails if the reason is longer than 123 bytes, the connection is closed, or the transport fails.
+    pub async fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), Error> {
+        self.send.close(code, reason)?;
+        self.flush().await
+    }
+
+    /// The sending half, to queue what the calls above do not name; [`flush`](Self::flush) sends it.
+    pub fn half(&mut self) -> &mut SendHalf {
+        &mut self.send
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let mut wire = self.shared.wire();
+        if wire.finished {
+            return Poll::Ready(Err(SendError::Closed.into()));
+        }
+        let closes = self.send.is_closed() && self.send.buffered() > 0;
+        wire.send.append(&mut self.send)?;
+        let flushed = self.shared.poll_flush(WRITER, cx, &mut wire);
+        drop(wire);
+        if closes {
+            self.shared.close_sent.store(true, Ordering::Release);
+            self.shared.wake_all();
+            self.shared.register(WRITER, cx.waker());
+        }
+        flushed.map_err(Error::Io)
+    }
+}
