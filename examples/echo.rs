@@ -81,9 +81,8 @@ async fn session(stream: TcpStream, mut stopped: watch::Receiver<()>) -> Result<
 /// Sends every message back: all that one read brought, with one write.
 async fn echo(socket: &mut WebSocket<TcpStream>) -> Result<(), sansock::tokio::Error> {
     while socket.ready().await? {
-        let (receive, send) = socket.halves();
         // An error is for `ready` to report, once the peer has been told.
-        while let Ok(Some(event)) = receive.poll_event() {
+        while let Ok(Some((event, send))) = socket.connection_mut().poll_with_send() {
             let sent = match event {
                 Event::Text(text) => send.text(&text),
                 Event::Binary(data) => send.binary(&data),

@@ -86,9 +86,8 @@ fn session(stream: TcpStream, stopped: &AtomicBool) -> Result<(), blocking::Erro
 /// Sends every message back: all that one read brought, with one write.
 fn echo(socket: &mut WebSocket<TcpStream>) -> Result<(), blocking::Error> {
     while socket.ready()? {
-        let (receive, send) = socket.halves();
         // An error is for `ready` to report, once the peer has been told.
-        while let Ok(Some(event)) = receive.poll_event() {
+        while let Ok(Some((event, send))) = socket.connection_mut().poll_with_send() {
             let sent = match event {
                 Event::Text(text) => send.text(&text),
                 Event::Binary(data) => send.binary(&data),

@@ -8,7 +8,7 @@
 
 use std::process::ExitCode;
 
-use sansock::{CloseReport, Config, Event, ReceiveHalf, SendHalf, blocking};
+use sansock::{CloseReport, Config, Connection, Event, blocking};
 
 type Outcome = Result<Option<CloseReport>, Box<dyn std::error::Error>>;
 
@@ -39,8 +39,7 @@ fn main() -> ExitCode {
 async fn echo_on_tokio(url: &str) -> Outcome {
     let mut socket = sansock::tokio::connect(url, Config::default()).await?;
     while socket.ready().await? {
-        let (receive, send) = socket.halves();
-        echo(receive, send);
+        echo(socket.connection_mut());
     }
     Ok(socket.closed())
 }
@@ -48,16 +47,15 @@ async fn echo_on_tokio(url: &str) -> Outcome {
 fn echo_blocking(url: &str) -> Outcome {
     let mut socket = blocking::connect(url, Config::default())?;
     while socket.ready()? {
-        let (receive, send) = socket.halves();
-        echo(receive, send);
+        echo(socket.connection_mut());
     }
     Ok(socket.closed())
 }
 
-/// Sends back all that has arrived. Both shims have the same halves.
-fn echo(receive: &mut ReceiveHalf, send: &mut SendHalf) {
+/// Sends back all that has arrived. Both shims have the same connection inside.
+fn echo(connection: &mut Connection) {
     // An error is for `ready` to report, once the peer has been told.
-    while let Ok(Some(event)) = receive.poll_event() {
+    while let Ok(Some((event, send))) = connection.poll_with_send() {
         let sent = match event {
             Event::Text(text) => send.text(&text),
             Event::Binary(data) => send.binary(&data),

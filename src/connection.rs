@@ -201,7 +201,7 @@ impl Connection {
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.exchange();
         self.send.close(code, reason)?;
-        self.receive.handle_close_sent();
+        self.exchange();
         Ok(())
     }
 
@@ -238,10 +238,39 @@ impl Connection {
         Ok(self.receive.lend())
     }
 
+    /// Lends the next event together with the sending half, so that it can be answered without being
+    /// copied; otherwise as [`poll_event`](Self::poll_event).
+    ///
+    /// ```
+    /// # use bytes::Buf;
+    /// use sansock::{Config, Connection, Event, Timestamp};
+    ///
+    /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
+    /// connection.input().extend_from_slice(b"\x82\x82\0\0\0\0hi");
+    /// connection.handle_input(Timestamp::EPOCH);
+    ///
+    /// while let Some((event, send)) = connection.poll_with_send()? {
+    ///     if let Event::Binary(data) = event {
+    ///         send.binary(&data)?;
+    ///     }
+    /// }
+    /// assert_eq!(connection.output().chunk(), b"\x82\x02hi");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn poll_with_send(&mut self) -> Result<Option<(Event<'_>, &mut SendHalf)>, Error> {
+        self.advance()?;
+        self.receive.note_event();
+        if self.receive.has_control() {
+            self.exchange();
+        }
+        Ok(self.receive.lend().map(|event| (event, &mut self.send)))
+    }
+
     /// The bytes to write. Ask anew before each write: a pong may have waited for the last one.
     #[inline]
     pub fn output(&mut self) -> &mut Output {
-        if self.receive.has_control() {
+        if self.receive.has_control() || self.send.is_closed() {
             self.exchange();
         }
         self.send.output()
@@ -318,25 +347,9 @@ impl Connection {
         Some(CloseReport { began, received, sent: self.send.close_sent(), clean })
     }
 
-    /// Borrows both halves: an event lent by one can be given to the other.
-    ///
-    /// ```
-    /// # use bytes::Buf;
-    /// use sansock::{Config, Connection, Event, Timestamp};
-    ///
-    /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
-    /// connection.input().extend_from_slice(b"\x82\x82\0\0\0\0hi");
-    /// connection.handle_input(Timestamp::EPOCH);
-    ///
-    /// let (receive, send) = connection.halves();
-    /// while let Some(event) = receive.poll_event()? {
-    ///     if let Event::Binary(data) = event {
-    ///         send.binary(&data)?;
-    ///     }
-    /// }
-    /// assert_eq!(connection.output().chunk(), b"\x82\x02hi");
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
+    /// Borrows both halves. To answer events as they come, [`poll_with_send`](Self::poll_with_send)
+    /// is the better choice: it sends pongs in their turn, where the halves by themselves leave that
+    /// to the next [`output`](Self::output).
     pub fn halves(&mut self) -> (&mut ReceiveHalf, &mut SendHalf) {
         (&mut self.receive, &mut self.send)
     }
@@ -353,6 +366,9 @@ impl Connection {
     fn exchange(&mut self) {
         while let Some(control) = self.receive.poll_control() {
             self.send.handle_control(control);
+        }
+        if self.send.is_closed() {
+            self.receive.handle_close_sent();
         }
     }
 }

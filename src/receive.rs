@@ -1,6 +1,7 @@
 //! The receiving half: from bytes to events (RFC 6455 §5, §6.2, §7, §8.1).
 
 use alloc::boxed::Box;
+use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::close::{CloseCode, CloseFrame, Endpoint};
@@ -89,11 +90,12 @@ enum What {
     Pong,
 }
 
-/// What waits for the sending half. Of several pings the newest is answered.
+/// What waits for the sending half.
 #[derive(Debug, Default)]
 struct Orders {
     pending: bool,
-    pong: Option<ControlPayload>,
+    /// The newest pings' answers, at most [`MAX_PONGS`](Orders::MAX_PONGS).
+    pongs: VecDeque<ControlPayload>,
     ping: bool,
     last: Option<Order>,
 }
@@ -330,9 +332,9 @@ impl ReceiveHalf {
             Some(Found { what: What::Ping, len, .. }) => {
                 // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame
                 // in response, unless it already received a Close frame."
-                let payload = self.inbox.unparsed().get(..len).and_then(ControlPayload::new);
-                self.orders.pong = payload;
-                self.orders.pending = true;
+                if let Some(payload) = self.inbox.unparsed().get(..len).and_then(ControlPayload::new) {
+                    self.orders.answer(payload);
+                }
             }
             _ => {}
         }
@@ -598,17 +600,33 @@ impl Orders {
         self.last.get_or_insert(order);
     }
 
+    /// How many pings may wait for their answers, should the driver be slow to carry them over.
+    const MAX_PONGS: usize = 8;
+
+    fn answer(&mut self, payload: ControlPayload) {
+        // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
+        // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
+        // the most recently processed Ping frame."
+        if self.pongs.len() == Self::MAX_PONGS {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(payload);
+        self.pending = true;
+    }
+
     fn next(&mut self) -> Option<Order> {
-        self.pending = false;
-        let order = if let Some(payload) = self.pong.take() {
-            Order::Pong(payload)
+        let order = if let Some(payload) = self.pongs.pop_front() {
+            Some(Order::Pong(payload))
         } else if core::mem::take(&mut self.ping) {
-            Order::Ping
+            Some(Order::Ping)
         } else {
-            return self.last.take();
+            self.last.take()
         };
-        self.pending = self.ping || self.last.is_some();
-        Some(order)
+        if self.pongs.is_empty() {
+            self.pongs = VecDeque::new();
+        }
+        self.pending = !self.pongs.is_empty() || self.ping || self.last.is_some();
+        order
     }
 }
 

@@ -22,6 +22,10 @@ use crate::receive::Kind;
 /// and its slot in a vectored write cost about as much as copying this many bytes.
 const SPLICE: usize = 4 << 10;
 
+/// How many bytes of pongs may wait: enough to answer each of a burst of pings, too few to be worth a
+/// flood of them.
+const MAX_PONG_BYTES: usize = 1 << 10;
+
 /// The sending half of a connection: commands go in, bytes come out of [`output`](Self::output).
 ///
 /// No command waits, and none is refused because much is queued: [`buffered`](Self::buffered) and
@@ -32,10 +36,12 @@ pub struct SendHalf {
     /// A client's source of masking keys.
     keys: Option<Box<StdRng>>,
     state: State,
-    /// The newest ping's answer, while an older answer still waits in the output.
+    /// The newest ping's answer, while as many older ones as may be still wait in the output.
     pong: Option<Box<ControlPayload>>,
     /// Where in the output the last pong ends, counted like [`Output::written`].
     pong_end: u64,
+    /// How many bytes of pongs were queued since none was waiting.
+    pong_bytes: usize,
     high_water: usize,
 }
 
@@ -57,6 +63,7 @@ impl SendHalf {
             state: State::Between,
             pong: None,
             pong_end: 0,
+            pong_bytes: 0,
             high_water: config.output_high_water,
         }
     }
@@ -239,7 +246,7 @@ impl SendHalf {
             keys.fill_bytes(&mut seed);
             Box::new(StdRng::from_seed(seed))
         });
-        SendHalf { output: Output::default(), keys, state: State::Between, pong: None, pong_end: 0, ..*self }
+        SendHalf { output: Output::default(), keys, state: State::Between, pong: None, pong_end: 0, pong_bytes: 0, ..*self }
     }
 
     /// Moves all that waits in `other` behind what waits here, its Close frame included. If one was
@@ -303,17 +310,23 @@ impl SendHalf {
         Ok(())
     }
 
-    /// Sends a pong, or lets it wait until the last one has left: one is pending at most.
+    /// Sends a pong; or lets it wait, in the place of an older one, while the peer takes none of those
+    /// that were sent.
     fn answer(&mut self, payload: ControlPayload) {
+        if self.output.written() >= self.pong_end {
+            self.pong_bytes = 0;
+        }
         // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
         // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
         // the most recently processed Ping frame."
-        if self.output.written() < self.pong_end {
+        if self.pong_bytes + payload.as_bytes().len() > MAX_PONG_BYTES {
             self.pong = Some(Box::new(payload));
-        } else {
-            self.copy_frame(Header::of_data(OpCode::Pong, payload.as_bytes().len()), payload.as_bytes());
-            self.pong_end = self.output.written() + self.output.remaining() as u64;
+            return;
         }
+        self.pong = None;
+        self.copy_frame(Header::of_data(OpCode::Pong, payload.as_bytes().len()), payload.as_bytes());
+        self.pong_bytes += MAX_HEADER + payload.as_bytes().len();
+        self.pong_end = self.output.written() + self.output.remaining() as u64;
     }
 
     #[cold]

@@ -42,7 +42,7 @@ pub use drive::Transport;
 pub use handshake::{Incoming, accept, accept_request, connect, connect_over, connect_request};
 pub use split::{Reader, Writer};
 
-use crate::{CloseCode, CloseReport, Connection, Event, Message, ReceiveHalf, SendHalf};
+use crate::{CloseCode, CloseReport, Connection, Event, Message};
 use drive::{Clock, Flushed, Sink, is_would_block, look, read};
 
 /// A WebSocket over a blocking transport.
@@ -79,8 +79,8 @@ impl<Io: Transport> WebSocket<Io> {
 
     /// Waits until there are events: false when the conversation is over.
     ///
-    /// All that has arrived can then be taken from [`halves`](Self::halves) without waiting, and
-    /// answered; this call sends the answers together. Fails as [`next`](Self::next) does.
+    /// All that has arrived can then be taken from the [`connection_mut`](Self::connection_mut) without
+    /// waiting, and answered; this call sends the answers together. Fails as [`next`](Self::next) does.
     #[inline]
     pub fn ready(&mut self) -> Result<bool, Error> {
         if matches!(self.connection.advance(), Ok(true)) && !self.connection.is_ended() {
@@ -180,11 +180,6 @@ impl<Io: Transport> WebSocket<Io> {
     #[must_use]
     pub fn closed(&self) -> Option<CloseReport> {
         self.connection.closed()
-    }
-
-    /// Both halves of the connection: an event lent by one can be given to the other.
-    pub fn halves(&mut self) -> (&mut ReceiveHalf, &mut SendHalf) {
-        self.connection.halves()
     }
 
     /// The connection, to look at its state.

@@ -153,10 +153,9 @@ impl RequestParts {
     pub(super) fn parse(raw: RawHead) -> Result<Self, HandshakeError> {
         let mut fields = vec![httparse::EMPTY_HEADER; raw.fields];
         let mut request = httparse::Request::new(&mut fields);
-        let status = request.parse(&raw.bytes).map_err(|error| match error {
-            httparse::Error::Version => HandshakeError::HttpVersion,
-            _ => HandshakeError::Malformed,
-        })?;
+        let status = request
+            .parse(&raw.bytes)
+            .map_err(|_| start_line_error(&raw.bytes, 2, HandshakeError::HttpVersion))?;
         let (Some(method), Some(target), Some(minor_version)) =
             (request.method, request.path, request.version)
         else {
@@ -184,10 +183,9 @@ impl ResponseParts {
     pub(super) fn parse(raw: RawHead) -> Result<Self, HandshakeError> {
         let mut fields = vec![httparse::EMPTY_HEADER; raw.fields];
         let mut response = httparse::Response::new(&mut fields);
-        let parsed = response.parse(&raw.bytes).map_err(|error| match error {
-            httparse::Error::Version => HandshakeError::ResponseVersion,
-            _ => HandshakeError::Malformed,
-        })?;
+        let parsed = response
+            .parse(&raw.bytes)
+            .map_err(|_| start_line_error(&raw.bytes, 0, HandshakeError::ResponseVersion))?;
         // RFC 9110 §15: "Values outside the range 100..599 are invalid." A client "SHOULD process the
         // response as if it had a 5xx" then; below 100 there is nothing that this could mean.
         let (Some(status @ 100..), Some(reason), Some(minor_version)) =
@@ -199,6 +197,17 @@ impl ResponseParts {
         let fields = spans(&raw.bytes, parsed, response.headers)?;
         let headers = Headers { bytes: raw.bytes, fields };
         Ok(ResponseParts { headers, status, reason, minor_version })
+    }
+}
+
+/// What is wrong with a head that could not be parsed: its version, which is the word number `word`, or
+/// its grammar.
+fn start_line_error(bytes: &[u8], word: usize, version: HandshakeError) -> HandshakeError {
+    // RFC 9112 §2.3: "HTTP-version = HTTP-name "/" DIGIT "." DIGIT"
+    match bytes.split(|byte| matches!(byte, b' ' | b'\r')).nth(word) {
+        Some(b"HTTP/1.0" | b"HTTP/1.1") => HandshakeError::Malformed,
+        Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) => version,
+        _ => HandshakeError::Malformed,
     }
 }
 

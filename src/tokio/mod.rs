@@ -46,7 +46,7 @@ pub use crate::shim::Error;
 pub use handshake::{Incoming, accept, accept_request, connect, connect_over, connect_request};
 pub use split::{Reader, Writer};
 
-use crate::{CloseCode, CloseReport, Connection, Event, Message, ReceiveHalf, SendHalf};
+use crate::{CloseCode, CloseReport, Connection, Event, Message};
 use drive::{Clock, Sink, poll_input};
 
 /// A WebSocket over a tokio transport.
@@ -83,8 +83,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
 
     /// Waits until there are events: false when the conversation is over.
     ///
-    /// All that has arrived can then be taken from [`halves`](Self::halves) without waiting, and
-    /// answered; this call sends the answers together. Cancel-safe.
+    /// All that has arrived can then be taken from the [`connection_mut`](Self::connection_mut) without
+    /// waiting, and answered; this call sends the answers together. Cancel-safe.
     ///
     /// Fails as [`next`](Self::next) does.
     ///
@@ -92,8 +92,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     /// # use sansock::{Event, tokio::{Error, WebSocket}};
     /// async fn echo(mut socket: WebSocket<tokio::net::TcpStream>) -> Result<(), Error> {
     ///     while socket.ready().await? {
-    ///         let (receive, send) = socket.halves();
-    ///         while let Ok(Some(event)) = receive.poll_event() {
+    ///         // An error is for `ready` to report, once the peer has been told.
+    ///         while let Ok(Some((event, send))) = socket.connection_mut().poll_with_send() {
     ///             match event {
     ///                 Event::Text(text) => send.text(&text)?,
     ///                 Event::Binary(data) => send.binary(&data)?,
@@ -173,11 +173,6 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     #[must_use]
     pub fn closed(&self) -> Option<CloseReport> {
         self.connection.closed()
-    }
-
-    /// Both halves of the connection: an event lent by one can be given to the other.
-    pub fn halves(&mut self) -> (&mut ReceiveHalf, &mut SendHalf) {
-        self.connection.halves()
     }
 
     /// The connection, to give it commands or look at its state.
