@@ -1,0 +1,209 @@
+//! The limits and deadlines of `Config`, on a virtual clock.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use sansock::{CloseCode, Config, Connection, Delivery, Error, SendError, Timer, Timestamp};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn server_with(change: impl Fn(&mut Config)) -> impl Fn() -> Connection {
+    move || {
+        let mut config = Config::default();
+        change(&mut config);
+        Connection::server(config, Timestamp::EPOCH)
+    }
+}
+
+#[test]
+fn hostile_31_a_message_above_the_limit_fails_at_its_header() {
+    let new = server_with(|config| config.max_message = 1000);
+    assert_eq!(sees(&masked(0x82, &[1; 1000]), &new).0, [binary(&[1; 1000])]);
+    // The header alone, without the key.
+    let (seen, sent) = sees(b"\x82\xfe\x03\xe9", &new);
+    assert_eq!((seen, sent), (vec![Seen::Failed(Error::TooBig)], plain(0x88, &1009u16.to_be_bytes())));
+}
+
+#[test]
+fn hostile_43_the_limit_counts_fragments_together() {
+    let new = server_with(|config| config.max_message = 10);
+    let exact = [masked(0x02, &[1; 4]), masked(0x00, &[1; 6]), masked(0x80, b"")].concat();
+    assert_eq!(sees(&exact, &new).0, [binary(&[1; 10])]);
+    for last in [&b"\x80\x87"[..], b"\x00\x87", b"\x80\xfe\x01\x00"] {
+        let over = [&masked(0x02, &[1; 4])[..], last].concat();
+        assert_eq!(sees(&over, &new).0, [Seen::Failed(Error::TooBig)]);
+    }
+    let twice = [exact.clone(), exact].concat();
+    assert_eq!(sees(&twice, &new).0.len(), 2, "the next message starts from nothing");
+}
+
+#[test]
+fn hostile_30_lengths_near_two_to_the_63rd() {
+    for length in [(1 << 63) - 1, 1 << 53, 1 << 32, (1 << 32) - 1, 1 << 31u64] {
+        let head = [&b"\x82\xff"[..], &u64::to_be_bytes(length)].concat();
+        assert_eq!(server_sees(&head).0, [Seen::Failed(Error::TooBig)]);
+        // After a first fragment no sum may overflow either.
+        let second = [&masked(0x02, b"x")[..], b"\x80\xff", &u64::to_be_bytes(length)].concat();
+        let unlimited = server_with(|config| config.max_message = u64::MAX);
+        let seen = sees(&second, unlimited).0;
+        assert!(seen.is_empty(), "{length}: the payload is awaited");
+    }
+}
+
+#[test]
+fn the_frame_limit_is_one_of_its_own() {
+    let new = server_with(|config| config.max_frame = Some(5));
+    let fragments = [masked(0x02, &[1; 5]), masked(0x80, &[1; 5])].concat();
+    assert_eq!(sees(&fragments, &new).0, [binary(&[1; 10])]);
+    assert_eq!(sees(&masked(0x82, &[1; 6]), &new).0, [Seen::Failed(Error::TooBig)]);
+    assert_eq!(sees(&masked(0x89, &[1; 6]), &new).0.len(), 1, "control frames have their own");
+}
+
+#[test]
+fn chunks_hand_out_what_has_arrived() {
+    let chunks = server_with(|config| {
+        config.delivery = Delivery::Chunks;
+        config.max_message = u64::MAX;
+    });
+    let mut server = chunks();
+    let bytes = [masked(0x01, "aé".as_bytes()), masked(0x80, "€z".as_bytes())].concat();
+    let mut parts = Vec::new();
+    let mut whole = String::new();
+    for seen in feed(&mut server, &bytes, &[1]) {
+        let (Seen::Text(part) | Seen::TextPart(part)) = &seen else { panic!("{seen:?}") };
+        whole.push_str(part);
+        parts.push(seen);
+    }
+    assert_eq!(whole, "aé€z");
+    assert_eq!(parts, [Seen::TextPart("a".into()), Seen::TextPart("é".into()), Seen::TextPart("€".into()), text("z")]);
+    // The end of a message is always said, be its last part empty.
+    let empty_end = [masked(0x02, b"x"), masked(0x80, b"")].concat();
+    assert_eq!(feed(&mut chunks(), &empty_end, &[7]), [Seen::BinaryPart(b"x".into()), binary(b"")]);
+}
+
+#[test]
+fn chunks_keep_no_more_than_what_has_arrived() {
+    let mut config = Config::default();
+    (config.delivery, config.max_message) = (Delivery::Chunks, u64::MAX);
+    let mut server = Connection::server(config, Timestamp::EPOCH);
+    // The beginning of a message of 2^40 bytes, 64 KiB at a time.
+    let head = [&b"\x82\xff"[..], &u64::to_be_bytes(1 << 40), &[0; 4]].concat();
+    feed(&mut server, &head, &[usize::MAX]);
+    for _ in 0..1000 {
+        let seen = feed(&mut server, &[7; 64 << 10], &[usize::MAX]);
+        assert_eq!(seen, [Seen::BinaryPart(vec![7; 64 << 10])]);
+        assert!(server.input().capacity() <= 256 << 10);
+    }
+    assert_eq!(server.missing(), (1 << 40) - 1000 * (64 << 10));
+}
+
+#[test]
+fn reads_never_follow_a_claim() {
+    let mut server = server();
+    let head = [&b"\x82\xff"[..], &u64::to_be_bytes(16 << 20), &[0; 4]].concat();
+    feed(&mut server, &head, &[usize::MAX]);
+    assert_eq!(server.missing(), 16 << 20);
+    assert!(server.read_size() <= 64 << 10);
+}
+
+#[test]
+fn keepalive_pings_a_silent_peer_and_gives_up() {
+    let mut pair = Pair::new();
+    pair.sleep(100 * SECOND);
+    assert!(pair.client_saw.iter().all(|seen| matches!(seen, Seen::Ping(_) | Seen::Pong(_))));
+    assert!(pair.client_saw.len() >= 4, "{:?}", pair.client_saw);
+
+    let mut server = server();
+    server.handle_timeout(Timestamp::EPOCH + 19 * SECOND);
+    assert_eq!(server.buffered(), 0);
+    server.handle_timeout(Timestamp::EPOCH + 20 * SECOND);
+    assert_eq!(output(&mut server), plain(0x89, b""));
+    assert_eq!(server.poll_timeout(), Some(Timestamp::EPOCH + 40 * SECOND));
+    server.handle_timeout(Timestamp::EPOCH + 40 * SECOND);
+    assert_eq!(events(&mut server), [Seen::Failed(Error::TimedOut(Timer::Pong))]);
+}
+
+#[test]
+fn any_byte_is_a_sign_of_life() {
+    let mut server = server();
+    let big = masked(0x82, &[1; 1000]);
+    for (second, byte) in (0..1000).zip(&big) {
+        let now = Timestamp::EPOCH + 15 * second * SECOND;
+        server.input().push(*byte);
+        server.handle_input(now);
+        server.handle_timeout(now);
+        assert_eq!(server.poll_event().map(|event| event.is_none()), Ok(true));
+        assert_eq!(server.buffered(), 0, "no ping: a frame in flight is not silence");
+    }
+}
+
+#[test]
+fn nothing_that_arrived_is_lost_to_a_deadline() {
+    let mut server = server();
+    server.input().extend_from_slice(&masked(0x81, b"late, but here"));
+    server.handle_input(Timestamp::EPOCH);
+    server.handle_timeout(Timestamp::EPOCH + 20 * SECOND);
+    server.handle_timeout(Timestamp::EPOCH + 40 * SECOND);
+    assert_eq!(server.overdue(), Some(Error::TimedOut(Timer::Pong)));
+    assert_eq!(events(&mut server), [text("late, but here"), Seen::Failed(Error::TimedOut(Timer::Pong))]);
+}
+
+#[test]
+fn an_idle_connection_is_closed_with_the_applications_code() {
+    let mut config = Config::default();
+    (config.idle_timeout, config.idle_close) = (Some(60 * SECOND), CloseCode::GOING_AWAY);
+    let mut pair = Pair::with(Config::default(), config);
+    pair.sleep(50 * SECOND);
+    pair.client.text("still here").unwrap();
+    pair.drive();
+    pair.sleep(59 * SECOND);
+    assert_eq!(pair.server.closed(), None, "a message starts the time anew");
+    pair.sleep(2 * SECOND);
+    let (client, server) = pair.reports();
+    assert_eq!((client.unwrap().code(), server.unwrap().code()), (1001, 1001));
+    assert!(pair.server_saw.contains(&Seen::End), "it is no error");
+}
+
+#[test]
+fn hostile_88_a_clock_that_jumps() {
+    let mut server = server();
+    for now in [u64::MAX, 0, 5, u64::MAX, 1] {
+        let now = Timestamp::from_epoch(Duration::from_secs(now));
+        server.handle_timeout(now);
+        server.input().extend_from_slice(&masked(0x82, b"x"));
+        server.handle_input(now);
+        events(&mut server);
+        let _ = server.poll_timeout();
+    }
+}
+
+#[test]
+fn the_high_water_mark_refuses_nothing() {
+    let mut config = Config::default();
+    config.output_high_water = 100;
+    let mut server = Connection::server(config, Timestamp::EPOCH);
+    server.binary(&[1; 98]).unwrap();
+    assert!(!server.is_above_high_water() && server.wants_input());
+    server.binary(&[1; 98]).unwrap();
+    assert!(server.is_above_high_water() && !server.wants_input());
+    output(&mut server);
+    assert!(!server.is_above_high_water() && server.wants_input());
+}
+
+#[test]
+fn section_5_4_fragments_that_are_sent_keep_their_order() {
+    let mut server = server();
+    server.fragment("a").unwrap();
+    assert_eq!(server.text("b"), Err(SendError::MessageOpen));
+    assert_eq!(server.send("b"), Err(SendError::MessageOpen));
+    assert_eq!(server.fragment(&b"b"[..]), Err(SendError::KindMismatch));
+    server.ping(b"p").unwrap();
+    server.last_fragment("").unwrap();
+    server.text("c").unwrap();
+    let frames = [plain(0x01, b"a"), plain(0x89, b"p"), plain(0x80, b""), plain(0x81, b"c")];
+    assert_eq!(output(&mut server), frames.concat());
+    assert_eq!(server.ping(&[0; 126]), Err(SendError::ControlTooLong));
+}

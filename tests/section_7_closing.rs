@@ -1,0 +1,233 @@
+//! RFC 6455 §5.5.1 and §7: the closing handshake, its codes and its deadline.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use sansock::{CloseCode, CloseFrame, Config, Connection, Endpoint, Error, SendError, Timer, Timestamp, Violation};
+
+fn close(code: u16, reason: &str) -> Vec<u8> {
+    masked(0x88, &[&code.to_be_bytes(), reason.as_bytes()].concat())
+}
+
+#[test]
+fn section_7_1_4_a_close_is_echoed_and_both_see_it_as_clean() {
+    let mut pair = Pair::new();
+    pair.client.close(CloseCode::new(4000).unwrap(), "bye").unwrap();
+    pair.drive();
+    let (client, server) = pair.reports();
+    let (client, server) = (client.unwrap(), server.unwrap());
+    assert_eq!((client.began, client.code(), client.clean), (Endpoint::Local, 4000, true));
+    assert_eq!((server.began, server.code(), server.clean), (Endpoint::Peer, 4000, true));
+    assert_eq!(server.received.unwrap().reason(), "bye");
+    assert_eq!(pair.client_saw, [Seen::End]);
+    assert_eq!(pair.server_saw, [Seen::End]);
+}
+
+#[test]
+fn section_7_1_1_the_server_ends_the_transport_and_the_client_waits() {
+    for server_begins in [true, false] {
+        let mut pair = Pair::new();
+        let end = if server_begins { &mut pair.server } else { &mut pair.client };
+        end.close(CloseCode::NORMAL, "").unwrap();
+        pair.drive();
+        assert!(pair.server.wants_shutdown() && !pair.client.wants_shutdown());
+        assert!(!pair.server.is_finished() && !pair.client.is_finished());
+        pair.client.handle_eof();
+        pair.server.handle_eof();
+        assert!(pair.server.is_finished() && pair.client.is_finished());
+    }
+}
+
+#[test]
+fn section_7_1_1_output_comes_before_the_end() {
+    let mut server = server();
+    feed(&mut server, &close(1000, ""), &[1]);
+    assert!(!server.wants_shutdown(), "the answer is not written yet");
+    server.handle_eof();
+    assert!(!server.is_finished(), "half-closed: the peer may still read");
+    assert_eq!(output(&mut server), plain(0x88, &[0x03, 0xe8]));
+    assert!(server.wants_shutdown() && server.is_finished());
+}
+
+#[test]
+fn section_5_5_1_bodies() {
+    let failed = |error| vec![Seen::Failed(error)];
+    assert_eq!(server_sees(&masked(0x88, b"")), (vec![Seen::End], plain(0x88, b"")));
+    assert_eq!(server_sees(&masked(0x88, b"\x03")).0, failed(Error::Protocol(Violation::CloseTooShort)));
+    let longest = "x".repeat(123);
+    assert_eq!(server_sees(&close(1000, &longest)).0, [Seen::End]);
+    assert_eq!(server_sees(&masked(0x88, b"\x03\xe8\xce\xba\xed")).0, failed(Error::InvalidUtf8));
+    assert_eq!(server_sees(&[0x88, 0xfe]).0, failed(Error::Protocol(Violation::ControlTooLong)));
+}
+
+#[test]
+fn section_7_4_every_code() {
+    for code in 0..=u16::MAX {
+        let legal = matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999);
+        assert_eq!(CloseCode::new(code).map(CloseCode::get), legal.then_some(code));
+        let parsed = CloseFrame::parse(&code.to_be_bytes());
+        assert_eq!(parsed.is_ok(), legal, "{code}");
+        if !legal {
+            assert_eq!(parsed, Err(Error::Protocol(Violation::CloseCode)));
+        }
+    }
+    let (seen, sent) = server_sees(&close(1005, ""));
+    assert_eq!(seen, [Seen::Failed(Error::Protocol(Violation::CloseCode))]);
+    assert_eq!(sent, plain(0x88, &1002u16.to_be_bytes()));
+}
+
+#[test]
+fn section_5_5_1_nothing_is_sent_after_a_close() {
+    let mut server = server();
+    server.close(CloseCode::NORMAL, "").unwrap();
+    let closed = Err(SendError::Closed);
+    assert_eq!(server.text("x"), closed);
+    assert_eq!(server.send(b"x".to_vec()), closed);
+    assert_eq!(server.fragment("x"), closed);
+    assert_eq!(server.prepared(&sansock::Prepared::new("x")), closed);
+    assert_eq!(server.ping(b""), closed);
+    assert_eq!(server.pong(b""), closed);
+    assert_eq!(server.close(CloseCode::NORMAL, ""), closed);
+    let seen = feed(&mut server, &masked(0x89, b"a ping gets no answer now"), &[1]);
+    assert_eq!(seen.len(), 1);
+    assert_eq!(output(&mut server), plain(0x88, &[0x03, 0xe8]));
+}
+
+#[test]
+fn section_5_5_1_messages_arrive_until_the_peer_has_answered() {
+    let mut pair = Pair::new();
+    pair.server.text("on its way").unwrap();
+    pair.client.close(CloseCode::NORMAL, "").unwrap();
+    pair.drive();
+    assert_eq!(pair.client_saw, [text("on its way"), Seen::End]);
+}
+
+#[test]
+fn hostile_52_a_reason_of_124_bytes_is_the_callers_error() {
+    let mut server = server();
+    assert_eq!(server.close(CloseCode::NORMAL, &"x".repeat(124)), Err(SendError::ControlTooLong));
+    server.close(CloseCode::NORMAL, &"x".repeat(123)).unwrap();
+}
+
+#[test]
+fn hostile_53_what_follows_a_close_is_dropped() {
+    let after = [masked(0x82, b"data"), masked(0x89, b"ping"), close(1001, "again"), vec![0xff; 1000]];
+    let bytes = [close(1000, ""), after.concat()].concat();
+    assert_eq!(server_sees(&bytes), (vec![Seen::End], plain(0x88, &[0x03, 0xe8])));
+}
+
+#[test]
+fn hostile_54_both_close_at_once() {
+    let mut pair = Pair::new();
+    pair.client.close(CloseCode::NORMAL, "client").unwrap();
+    pair.server.close(CloseCode::GOING_AWAY, "server").unwrap();
+    pair.drive();
+    let (client, server) = pair.reports();
+    assert_eq!((client.unwrap().code(), server.unwrap().code()), (1001, 1000));
+    assert!(client.unwrap().clean && server.unwrap().clean);
+}
+
+#[test]
+fn hostile_54_traffic_does_not_extend_the_closing_handshake() {
+    let mut server = server();
+    let now = |seconds| Timestamp::EPOCH + Duration::from_secs(seconds);
+    server.handle_timeout(now(100));
+    server.close(CloseCode::NORMAL, "").unwrap();
+    assert_eq!(server.poll_timeout(), Some(Timestamp::EPOCH), "the deadline wants to know the time");
+    server.handle_timeout(now(100));
+    for second in 101..105 {
+        assert_eq!(server.poll_timeout(), Some(now(105)));
+        server.input().extend_from_slice(&masked(0x89, b"alive"));
+        server.handle_input(now(second));
+        assert_eq!(events(&mut server).len(), 1);
+        server.handle_timeout(now(second));
+    }
+    server.handle_timeout(now(105));
+    assert_eq!(events(&mut server), [Seen::Failed(Error::TimedOut(Timer::Closing))]);
+    assert!(server.is_finished());
+    let report = server.closed().unwrap();
+    assert_eq!((report.clean, report.code(), report.began), (false, 1006, Endpoint::Local));
+}
+
+#[test]
+fn hostile_54_a_peer_that_never_hangs_up_is_dropped_at_the_deadline() {
+    let mut pair = Pair::new();
+    pair.client.close(CloseCode::NORMAL, "").unwrap();
+    pair.drive();
+    for end in [&mut pair.client, &mut pair.server] {
+        assert!(!end.is_finished());
+        end.handle_timeout(Timestamp::EPOCH);
+        end.handle_timeout(Timestamp::EPOCH + Duration::from_secs(5));
+        assert!(end.is_finished() && end.closed().unwrap().clean);
+        assert_eq!(end.poll_timeout(), None);
+    }
+}
+
+#[test]
+fn hostile_55_the_transport_ends_without_a_close() {
+    let bytes = [masked(0x82, b"whole"), masked(0x82, b"half")].concat();
+    for len in 0..bytes.len() {
+        let mut server = server();
+        server.input().extend_from_slice(&bytes[..len]);
+        server.handle_input(Timestamp::EPOCH);
+        server.handle_eof();
+        let seen = events(&mut server);
+        // What was whole is not lost.
+        assert_eq!(seen.len(), if len >= 11 { 2 } else { 1 });
+        assert_eq!(seen.last(), Some(&Seen::Failed(Error::UnexpectedEof)));
+        assert_eq!(server.poll_event().err(), Some(Error::UnexpectedEof));
+        assert_eq!(server.closed().unwrap().code(), 1006);
+        assert_eq!(server.buffered(), 0);
+        assert!(server.is_finished());
+    }
+}
+
+#[test]
+fn hostile_55_the_transport_ends_after_our_close() {
+    let mut server = server();
+    server.close(CloseCode::NORMAL, "").unwrap();
+    server.handle_eof();
+    assert_eq!(events(&mut server), [Seen::End]);
+    let report = server.closed().unwrap();
+    assert_eq!((report.clean, report.began), (false, Endpoint::Local));
+}
+
+#[test]
+fn section_7_1_7_errors_stick_and_input_is_dropped() {
+    let mut server = server();
+    assert_eq!(feed(&mut server, &[0xff], &[1]).len(), 1);
+    for _ in 0..100 {
+        server.input().extend_from_slice(&[0x81; 10_000]);
+        server.handle_input(Timestamp::EPOCH);
+        assert_eq!(server.poll_event().err(), Some(Error::Protocol(Violation::ReservedBits)));
+        assert!(server.input().is_empty());
+    }
+    assert_eq!(output(&mut server), plain(0x88, &1002u16.to_be_bytes()));
+    assert_eq!(server.text("x"), Err(SendError::Closed));
+    assert!(server.wants_shutdown());
+    let report = server.closed().unwrap();
+    assert_eq!((report.began, report.clean, report.sent.unwrap().code().get()), (Endpoint::Local, false, 1002));
+}
+
+#[test]
+fn hostile_93_a_report_shows_no_control_characters_of_the_peer() {
+    let mut server = server();
+    feed(&mut server, &close(1000, "\x1b[31m\r\nFATAL"), &[1]);
+    let report = server.closed().unwrap().to_string();
+    assert!(!report.contains('\x1b') && !report.contains('\n'), "{report}");
+}
+
+#[test]
+fn hostile_89_any_configuration_is_legal() {
+    let mut config = Config::default();
+    (config.max_message, config.max_frame, config.output_high_water) = (0, Some(0), 0);
+    (config.pong_timeout, config.close_timeout) = (Duration::ZERO, Duration::MAX);
+    (config.ping_interval, config.idle_timeout) = (Some(Duration::MAX), Some(Duration::MAX));
+    let mut server = Connection::server(config, Timestamp::from_epoch(Duration::MAX));
+    assert_eq!(feed(&mut server, &masked(0x82, b""), &[1]), [binary(b"")]);
+    assert_eq!(feed(&mut server, &masked(0x82, b"x"), &[1]), [Seen::Failed(Error::TooBig)]);
+    server.handle_timeout(Timestamp::from_epoch(Duration::MAX));
+}
