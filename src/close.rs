@@ -107,10 +107,10 @@ impl CloseFrame {
     ///
     /// Fails with [`SendError::ControlTooLong`] if the reason is longer than 123 bytes.
     pub fn new(code: CloseCode, reason: &str) -> Result<Self, SendError> {
-        let mut frame = CloseFrame { code, len: 0, reason: [0; MAX_REASON] };
+        let mut frame = CloseFrame::from_code(code);
         let room = frame.reason.get_mut(..reason.len()).ok_or(SendError::ControlTooLong)?;
         room.copy_from_slice(reason.as_bytes());
-        frame.len = reason.len() as u8;
+        frame.len = u8::try_from(reason.len()).map_err(|_| SendError::ControlTooLong)?;
         Ok(frame)
     }
 
@@ -173,7 +173,7 @@ impl CloseFrame {
 
 impl fmt::Debug for CloseFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CloseFrame").field("code", &self.code).field("reason", &self.reason()).finish()
+        f.debug_tuple("CloseFrame").field(&self.code.get()).field(&self.reason()).finish()
     }
 }
 

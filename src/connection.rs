@@ -67,6 +67,7 @@ impl Connection {
     /// The server's end of a connection. It is normally made by
     /// [`handshake::server`](crate::handshake::server).
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "a configuration is given away, as in `client`")]
     pub fn server(config: Config, now: Timestamp) -> Self {
         Connection {
             receive: ReceiveHalf::new(&config, Masking::Required, now),
@@ -85,7 +86,7 @@ impl Connection {
     }
 
     /// The client's end of a connection, with a source of masking keys that is already in use.
-    #[expect(clippy::needless_pass_by_value, reason = "as the public constructors take it")]
+    #[expect(clippy::needless_pass_by_value, reason = "a configuration is given away, as in `server`")]
     pub(crate) fn with_rng(config: Config, keys: StdRng, now: Timestamp) -> Self {
         Connection {
             receive: ReceiveHalf::new(&config, Masking::Forbidden, now),
@@ -335,8 +336,10 @@ impl Connection {
         self.receive.is_ended()
     }
 
-    /// The deadline that passed, though events may still be there to be handed out.
-    pub(crate) fn overdue(&self) -> Option<Error> {
+    /// The deadline that has passed, as the error that comes once all events are handed out. A driver
+    /// that waits to write looks here.
+    #[must_use]
+    pub fn overdue(&self) -> Option<Error> {
         self.receive.overdue()
     }
 

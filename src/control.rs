@@ -1,5 +1,7 @@
 //! What the receiving half tells the sending half.
 
+use alloc::collections::VecDeque;
+
 use crate::close::CloseCode;
 
 /// The longest payload of a control frame (RFC 6455 §5.5).
@@ -26,6 +28,64 @@ pub(crate) enum Order {
     Stop,
 }
 
+/// The orders that wait for the sending half.
+#[derive(Debug, Default)]
+pub(crate) struct Orders {
+    pending: bool,
+    /// The newest pings' answers, at most [`MAX_PONGS`](Orders::MAX_PONGS).
+    pongs: VecDeque<ControlPayload>,
+    ping: bool,
+    last: Option<Order>,
+}
+
+impl Orders {
+    /// Whether there is any.
+    #[inline]
+    pub(crate) fn are_pending(&self) -> bool {
+        self.pending
+    }
+
+    pub(crate) fn ping(&mut self) {
+        self.pending = true;
+        self.ping = true;
+    }
+
+    /// Nothing comes after this order.
+    pub(crate) fn finish(&mut self, order: Order) {
+        self.pending = true;
+        self.last.get_or_insert(order);
+    }
+
+    /// How many pings may wait for their answers, should the driver be slow to carry them over.
+    const MAX_PONGS: usize = 8;
+
+    pub(crate) fn answer(&mut self, payload: ControlPayload) {
+        // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
+        // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
+        // the most recently processed Ping frame."
+        if self.pongs.len() == Self::MAX_PONGS {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(payload);
+        self.pending = true;
+    }
+
+    pub(crate) fn next(&mut self) -> Option<Order> {
+        let order = if let Some(payload) = self.pongs.pop_front() {
+            Some(Order::Pong(payload))
+        } else if core::mem::take(&mut self.ping) {
+            Some(Order::Ping)
+        } else {
+            self.last.take()
+        };
+        if self.pongs.is_empty() {
+            self.pongs = VecDeque::new();
+        }
+        self.pending = !self.pongs.is_empty() || self.ping || self.last.is_some();
+        order
+    }
+}
+
 /// The payload of a ping or pong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct ControlPayload {
@@ -38,7 +98,7 @@ impl ControlPayload {
     pub(crate) fn new(payload: &[u8]) -> Option<Self> {
         let mut bytes = [0; MAX_CONTROL];
         bytes.get_mut(..payload.len())?.copy_from_slice(payload);
-        Some(ControlPayload { len: payload.len() as u8, bytes })
+        Some(ControlPayload { len: u8::try_from(payload.len()).ok()?, bytes })
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

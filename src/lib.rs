@@ -19,6 +19,7 @@ pub mod mask;
 mod message;
 mod output;
 mod prepared;
+mod reads;
 mod receive;
 mod send;
 #[cfg(feature = "std")]

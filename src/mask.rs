@@ -55,8 +55,9 @@ impl Mask {
 
     /// Turns the key past `len` bytes of payload.
     #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "it is less than four")]
     const fn skip(&mut self, len: usize) {
-        self.0 = self.0.rotate_right((len as u32 & 3) * 8);
+        self.0 = self.0.rotate_right((len % 4) as u32 * 8);
     }
 }
 
@@ -94,6 +95,7 @@ fn copy_wide(part: &[u8], out: &mut Vec<u8>, key: u32) {
     copy(part, out, key);
 }
 
+#[expect(clippy::inline_always, reason = "it takes the registers of the function that it is part of")]
 #[inline(always)]
 fn xor(part: &mut [u8], key: u32) {
     let key = double(key);
@@ -107,6 +109,7 @@ fn xor(part: &mut [u8], key: u32) {
 }
 
 /// Blocks of a fixed size are masked in registers on their way into `out`.
+#[expect(clippy::inline_always, reason = "it takes the registers of the function that it is part of")]
 #[inline(always)]
 fn copy(part: &[u8], out: &mut Vec<u8>, key: u32) {
     let (blocks, rest) = part.as_chunks::<64>();
@@ -121,7 +124,6 @@ fn copy(part: &[u8], out: &mut Vec<u8>, key: u32) {
 }
 
 /// The key twice: eight bytes of it, whatever the phase, are the same as the next eight.
-#[inline(always)]
 const fn double(key: u32) -> u64 {
     (key as u64) << 32 | key as u64
 }

@@ -65,7 +65,6 @@ impl Output {
     }
 
     /// Moves all that waits in `other` behind what waits here.
-    #[cfg(feature = "std")]
     pub(crate) fn append(&mut self, other: &mut Output) {
         if !self.has_remaining() {
             core::mem::swap(&mut self.flat, &mut other.flat);

@@ -1,17 +1,17 @@
 //! The receiving half: from bytes to events (RFC 6455 §5, §6.2, §7, §8.1).
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 
 use crate::close::{CloseCode, CloseFrame, Endpoint};
 use crate::config::{Config, Delivery};
-use crate::control::{Control, ControlPayload, Order};
+use crate::control::{Control, ControlPayload, Order, Orders};
 use crate::error::{Error, Timer, Violation};
 use crate::frame::{Header, Masking, OpCode, Reserved, Rules};
 use crate::inbox::Inbox;
 use crate::mask::Mask;
 use crate::message::{Binary, Event, Text};
+use crate::reads::ReadSize;
 use crate::time::Timestamp;
 use crate::timers::{Due, Timers};
 use crate::utf8::{self, Validator};
@@ -88,16 +88,6 @@ enum What {
     /// The next `len` unparsed bytes.
     Ping,
     Pong,
-}
-
-/// What waits for the sending half.
-#[derive(Debug, Default)]
-struct Orders {
-    pending: bool,
-    /// The newest pings' answers, at most [`MAX_PONGS`](Orders::MAX_PONGS).
-    pongs: VecDeque<ControlPayload>,
-    ping: bool,
-    last: Option<Order>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -197,10 +187,7 @@ impl ReceiveHalf {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         match self.timers.due(now) {
             None => {}
-            Some(Due::Ping) => {
-                self.orders.pending = true;
-                self.orders.ping = true;
-            }
+            Some(Due::Ping) => self.orders.ping(),
             Some(Due::PongMissing) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Pong))),
             Some(Due::Idle) => {
                 self.orders.finish(Order::Close(Some(self.idle_close)));
@@ -225,7 +212,7 @@ impl ReceiveHalf {
     #[must_use]
     #[inline]
     pub fn has_control(&self) -> bool {
-        self.orders.pending
+        self.orders.are_pending()
     }
 
     /// How many bytes of the frame under way have not arrived.
@@ -281,8 +268,10 @@ impl ReceiveHalf {
         self.cut != Some(Cut::Eof)
     }
 
-    /// The deadline that passed, though events may still be there to be handed out.
-    pub(crate) fn overdue(&self) -> Option<Error> {
+    /// The deadline that has passed, as the error that comes once all events are handed out. A driver
+    /// that waits to write looks here.
+    #[must_use]
+    pub fn overdue(&self) -> Option<Error> {
         match self.cut {
             Some(Cut::TimedOut(timer)) => Some(Error::TimedOut(timer)),
             _ => None,
@@ -590,76 +579,5 @@ impl ReceiveHalf {
         self.phase = Phase::Fragmented;
         self.timers.close();
         self.inbox = Inbox::default();
-    }
-}
-
-impl Orders {
-    /// Nothing comes after this order.
-    fn finish(&mut self, order: Order) {
-        self.pending = true;
-        self.last.get_or_insert(order);
-    }
-
-    /// How many pings may wait for their answers, should the driver be slow to carry them over.
-    const MAX_PONGS: usize = 8;
-
-    fn answer(&mut self, payload: ControlPayload) {
-        // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
-        // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
-        // the most recently processed Ping frame."
-        if self.pongs.len() == Self::MAX_PONGS {
-            self.pongs.pop_front();
-        }
-        self.pongs.push_back(payload);
-        self.pending = true;
-    }
-
-    fn next(&mut self) -> Option<Order> {
-        let order = if let Some(payload) = self.pongs.pop_front() {
-            Some(Order::Pong(payload))
-        } else if core::mem::take(&mut self.ping) {
-            Some(Order::Ping)
-        } else {
-            self.last.take()
-        };
-        if self.pongs.is_empty() {
-            self.pongs = VecDeque::new();
-        }
-        self.pending = !self.pongs.is_empty() || self.ping || self.last.is_some();
-        order
-    }
-}
-
-/// How much to read at once: what reads have brought lately says.
-#[derive(Debug)]
-struct ReadSize {
-    usual: usize,
-    before: usize,
-}
-
-impl ReadSize {
-    const LEAST: usize = 2 << 10;
-    const MOST: usize = 64 << 10;
-
-    const fn new() -> Self {
-        ReadSize { usual: 4 << 10, before: 0 }
-    }
-
-    fn expect(&mut self, before: usize) {
-        self.before = before;
-    }
-
-    fn adapt(&mut self, after: usize) {
-        let arrived = after.saturating_sub(self.before);
-        self.before = after;
-        if arrived >= self.usual {
-            self.usual = (2 * self.usual).min(Self::MOST);
-        } else if arrived < self.usual / 4 {
-            self.usual = (self.usual / 2).max(Self::LEAST);
-        }
-    }
-
-    fn size(&self, missing: usize, held: usize) -> usize {
-        missing.min(held.max(Self::MOST)).max(self.usual)
     }
 }

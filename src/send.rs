@@ -238,9 +238,10 @@ impl SendHalf {
     }
 
     /// A second sending half for the same transport, with masking keys of its own: it can answer for
-    /// the receiving half while this one is elsewhere.
-    #[cfg(feature = "std")]
-    pub(crate) fn fork(&mut self) -> SendHalf {
+    /// the receiving half while this one is elsewhere. Whole frames come to it by
+    /// [`append`](Self::append).
+    #[must_use]
+    pub fn fork(&mut self) -> SendHalf {
         let mut seed = [0; 32];
         let keys = self.keys.as_mut().map(|keys| {
             keys.fill_bytes(&mut seed);
@@ -251,8 +252,7 @@ impl SendHalf {
 
     /// Moves all that waits in `other` behind what waits here, its Close frame included. If one was
     /// sent from here already, nothing may follow it, and what waits in `other` is dropped.
-    #[cfg(feature = "std")]
-    pub(crate) fn append(&mut self, other: &mut SendHalf) -> Result<(), SendError> {
+    pub fn append(&mut self, other: &mut SendHalf) -> Result<(), SendError> {
         if !other.output.has_remaining() {
             return Ok(());
         }

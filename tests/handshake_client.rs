@@ -2,6 +2,7 @@
 //! inputs.
 //!
 //! Each response is delivered as one blob, byte by byte, and in random pieces; the outcome must be one.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use core::time::Duration;
 
@@ -84,7 +85,8 @@ fn established(bytes: impl AsRef<[u8]>) -> Established {
         Ok(Some(Outcome::Established(established))) => established,
         other => panic!("{other:?}"),
     };
-    deliveries(bytes.as_ref()).into_iter().map(parse).last().unwrap()
+    let mut all: Vec<_> = deliveries(bytes.as_ref()).into_iter().map(parse).collect();
+    all.remove(0)
 }
 
 fn refused(bytes: impl AsRef<[u8]>) -> Refused {
@@ -118,7 +120,7 @@ fn texts(connection: &mut Connection) -> Vec<String> {
 }
 
 #[test]
-fn rfc_6455_3_uris() {
+fn section_3_uris() {
     for (url, is_secure, host, port, resource_name) in [
         ("ws://example.com", false, "example.com", 80, "/"),
         ("WSS://Example.com/", true, "Example.com", 443, "/"),
@@ -172,7 +174,7 @@ fn rfc_6455_3_uris() {
 }
 
 #[test]
-fn rfc_6455_4_1_the_request() {
+fn section_4_1_the_request() {
     let request = ClientRequest::new("ws://[::1]:8080/chat?x=1").unwrap();
     let request = request.protocol("a").unwrap().protocol("b").unwrap().header("Origin", "null").unwrap();
     let text = |seed| drain(Handshake::new(request.clone(), Config::default(), [seed; 32], NOW).output());
@@ -200,7 +202,7 @@ fn rfc_6455_4_1_the_request() {
 }
 
 #[test]
-fn rfc_6455_5_3_masking_keys_go_on_where_the_nonce_ended() {
+fn section_5_3_masking_keys_go_on_where_the_nonce_ended() {
     let mut connection = established(with("X", &[])).into_connection(NOW);
     connection.binary(&[0; 16]).unwrap();
     let frame = connection.output().chunk().to_vec();
@@ -253,8 +255,8 @@ fn hostile_22_status() {
         ("HTTP/1.1 10", HandshakeError::Malformed),
         ("HTTP/1.1 099 x", HandshakeError::Malformed),
         ("HTTP/1.1  101 x", HandshakeError::Malformed),
-        ("GET / HTTP/1.1", HandshakeError::ResponseVersion),
-        (" HTTP/1.1 101 x", HandshakeError::ResponseVersion),
+        ("GET / HTTP/1.1", HandshakeError::Malformed),
+        (" HTTP/1.1 101 x", HandshakeError::Malformed),
         ("\r\nHTTP/1.1 101 x", HandshakeError::Malformed),
         ("HTTP/1.1 101 x\nX: y", HandshakeError::Malformed),
         ("HTTP/1.1 101 x\r\nX : y", HandshakeError::Malformed),
@@ -336,7 +338,7 @@ fn hostile_24_frames_behind_the_head_are_delivered() {
 }
 
 #[test]
-fn rfc_6455_4_our_client_and_our_server_agree() {
+fn section_4_our_client_and_our_server_agree() {
     let request = ClientRequest::new("wss://a.example:8443/chat?room=1").unwrap();
     let request = request.protocol("v2").unwrap().protocol("v1").unwrap();
     let request = request.header("Cookie", "id=7; lang=en").unwrap().header("Origin", "https://b").unwrap();
@@ -369,7 +371,7 @@ fn rfc_6455_4_our_client_and_our_server_agree() {
 }
 
 #[test]
-fn rfc_6455_4_1_our_server_refuses_our_client() {
+fn section_4_1_our_server_refuses_our_client() {
     let (mut client, mut server) = (client(), server::Handshake::new(Config::default(), NOW));
     server.input().extend_from_slice(drain(client.output()).as_bytes());
     let response = Response::new(401).unwrap().header("WWW-Authenticate", "Basic").unwrap().body("who?");

@@ -1,4 +1,5 @@
 //! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1), and item 18 of hostile inputs.
+#![allow(clippy::expect_used, reason = "tests")]
 
 use proptest::prelude::*;
 use sansock::handshake::extension::{InvalidExtensions, parse};
@@ -18,7 +19,7 @@ fn plain(value: impl AsRef<[u8]>) -> Result<String, InvalidExtensions> {
 }
 
 #[test]
-fn rfc_6455_9_1_examples() {
+fn section_9_1_examples() {
     for (value, expected) in [
         ("deflate-stream", "deflate-stream"),
         (
@@ -33,7 +34,7 @@ fn rfc_6455_9_1_examples() {
 }
 
 #[test]
-fn rfc_6455_9_1_grammar() {
+fn section_9_1_grammar() {
     for (value, expected) in [
         ("", ""),
         (" , ,\t", ""),
@@ -48,36 +49,14 @@ fn rfc_6455_9_1_grammar() {
     ] {
         assert_eq!(plain(value).as_deref(), Ok(expected), "{value:?}");
     }
-    for value in [
-        "permessage-deflate;",
-        "a;;b",
-        ";a",
-        "a b",
-        "a=b",
-        "a;=b",
-        "a;b=",
-        "a;b==c",
-        "a;b=c d",
-        "a;b c",
-        "a;b=\"\"",
-        "a;b=\"",
-        "a;b=\"c",
-        "a;b=\"c\\",
-        "a;b=\"c\\\"",
-        "a;b=\"c d\"",
-        "a;b=\"c,d\"",
-        "a;b=\"\\\"\"",
-        "a;b=\"c\"d",
-        "a;b=\"c\"\"d\"",
-        "a;b='c d'",
-        "a/b",
-        "(a)",
-        "a\0",
-        "a,b;",
-        "\u{f6}",
-        "a;b=\u{f6}",
-        "a;b=\"\u{f6}\"",
-    ] {
+    #[rustfmt::skip]
+    let bad = [
+        "permessage-deflate;", "a;;b", ";a", "a b", "a=b", "a;=b", "a;b=", "a;b==c", "a;b=c d", "a;b c",
+        "a;b=\"\"", "a;b=\"", "a;b=\"c", "a;b=\"c\\", "a;b=\"c\\\"", "a;b=\"c d\"", "a;b=\"c,d\"",
+        "a;b=\"\\\"\"", "a;b=\"c\"d", "a;b=\"c\"\"d\"", "a;b='c d'", "a/b", "(a)", "a\0", "a,b;", "\u{f6}",
+        "a;b=\u{f6}", "a;b=\"\u{f6}\"",
+    ];
+    for value in bad {
         assert!(plain(value).is_err(), "{value:?}");
         assert_eq!(parse(value.as_bytes()).skip_while(Result::is_ok).count(), 1, "an error is the end");
     }
@@ -112,7 +91,7 @@ proptest! {
 
     /// What was read, read again, is the same.
     #[test]
-    fn rfc_6455_9_1_the_plain_form_is_equivalent(value in "[ab,; =\"\\\\]{0,30}") {
+    fn section_9_1_the_plain_form_is_equivalent(value in "[ab,; =\"\\\\]{0,30}") {
         if let Ok(once) = plain(&value) {
             prop_assert_eq!(plain(&once), Ok(once));
         }

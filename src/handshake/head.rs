@@ -47,7 +47,8 @@ impl Headers {
 
     /// The values of all fields of this name.
     pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.iter().filter(move |(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        let is_it = move |field: &&Field| field.name.of(&self.bytes).eq_ignore_ascii_case(name.as_bytes());
+        self.fields.iter().filter(is_it).map(|field| field.value.of(&self.bytes))
     }
 
     /// The value of the only field of this name, or `error` if there are several.

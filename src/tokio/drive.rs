@@ -57,24 +57,31 @@ impl Clock {
 #[derive(Debug)]
 pub(super) struct Sink<Io> {
     pub(super) io: Io,
+    state: State,
     unflushed: bool,
-    shut: bool,
     /// A write had to wait.
     pub(super) stalled: bool,
-    /// The transport refused a write, and takes no more.
-    broken: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// It is shut down, or cannot be.
+    Shut,
+    /// It refused a write, and takes no more.
+    Broken,
 }
 
 impl<Io> Sink<Io> {
     pub(super) fn new(io: Io) -> Self {
-        Sink { io, unflushed: false, shut: false, stalled: false, broken: false }
+        Sink { io, state: State::Open, unflushed: false, stalled: false }
     }
 
     /// Takes the receiving side off.
     pub(super) fn map<R, W>(self, split: impl FnOnce(Io) -> (R, W)) -> (R, Sink<W>) {
-        let Sink { io, unflushed, shut, stalled, broken } = self;
+        let Sink { io, state, unflushed, stalled } = self;
         let (receiving, io) = split(io);
-        (receiving, Sink { io, unflushed, shut, stalled, broken })
+        (receiving, Sink { io, state, unflushed, stalled })
     }
 }
 
@@ -84,14 +91,14 @@ impl<Io: AsyncWrite + Unpin> Sink<Io> {
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, send: &mut SendHalf) -> Poll<io::Result<()>> {
         let flushed = ready!(self.poll_output(cx, send));
         if flushed.is_err() {
-            self.broken = true;
+            self.state = State::Broken;
             send.output().clear();
         }
         Poll::Ready(flushed)
     }
 
     fn poll_output(&mut self, cx: &mut Context<'_>, send: &mut SendHalf) -> Poll<io::Result<()>> {
-        if self.broken && send.output().has_remaining() {
+        if self.state == State::Broken && send.output().has_remaining() {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         while send.output().has_remaining() {
@@ -122,10 +129,10 @@ impl<Io: AsyncWrite + Unpin> Sink<Io> {
 
     /// Ready when the sending side is shut down, or cannot be.
     pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.shut && !self.broken {
+        if self.state == State::Open {
             // A failure to end what the peer may have ended already is no news.
             let _ = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
-            self.shut = true;
+            self.state = State::Shut;
         }
         Poll::Ready(())
     }
