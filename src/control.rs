@@ -22,6 +22,12 @@ pub(crate) enum Order {
     Pong(ControlPayload),
     /// Ask whether the peer is there.
     Ping,
+    /// Say the last word.
+    Finish(Last),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Last {
     /// Send a Close frame, if none was sent, with this code.
     Close(Option<CloseCode>),
     /// Send nothing more: nobody is there to read it.
@@ -35,7 +41,7 @@ pub(crate) struct Orders {
     /// The newest pings' answers, at most [`MAX_PONGS`](Orders::MAX_PONGS).
     pongs: VecDeque<ControlPayload>,
     ping: bool,
-    last: Option<Order>,
+    last: Option<Last>,
 }
 
 impl Orders {
@@ -50,10 +56,10 @@ impl Orders {
         self.ping = true;
     }
 
-    /// Nothing comes after this order.
-    pub(crate) fn finish(&mut self, order: Order) {
+    /// Nothing comes after this.
+    pub(crate) fn finish(&mut self, last: Last) {
         self.pending = true;
-        self.last.get_or_insert(order);
+        self.last.get_or_insert(last);
     }
 
     /// How many pings may wait for their answers, should the driver be slow to carry them over.
@@ -76,7 +82,7 @@ impl Orders {
         } else if core::mem::take(&mut self.ping) {
             Some(Order::Ping)
         } else {
-            self.last.take()
+            self.last.take().map(Order::Finish)
         };
         if self.pongs.is_empty() {
             self.pongs = VecDeque::new();

@@ -11,6 +11,7 @@
 //! to `end` as it arrives, so that a message is always one slice.
 
 use alloc::vec::Vec;
+use core::fmt;
 
 use bytes::Bytes;
 
@@ -21,7 +22,7 @@ const OWN_BUFFER: usize = 16 << 10;
 /// An empty frame and its answer fit into this: what may be kept on top of twice the unread bytes.
 const SPARE: usize = 1 << 10;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Inbox {
     pub(crate) buf: Vec<u8>,
     pub(crate) start: usize,
@@ -140,5 +141,12 @@ impl Inbox {
     fn shift(&mut self, by: usize) {
         self.buf.drain(..by);
         (self.start, self.end, self.pos) = (self.start - by, self.end - by, self.pos - by);
+    }
+}
+
+/// Shows how much there is, but not what: it may be secret.
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").field("len", &self.buf.len()).field("unparsed", &self.unparsed().len()).finish()
     }
 }

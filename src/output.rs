@@ -2,6 +2,7 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::fmt;
 #[cfg(feature = "std")]
 use std::io::IoSlice;
 
@@ -35,7 +36,7 @@ const KEPT: usize = 64 << 10;
 /// assert_eq!(connection.output().remaining(), 1);
 /// # Ok::<(), sansock::SendError>(())
 /// ```
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Output {
     flat: Vec<u8>,
     head: usize,
@@ -45,7 +46,6 @@ pub struct Output {
 }
 
 /// A payload that comes before the flat byte at `at`.
-#[derive(Debug)]
 struct Spliced {
     at: usize,
     bytes: Bytes,
@@ -127,6 +127,13 @@ impl Output {
             }
             self.head = 0;
         }
+    }
+}
+
+/// Shows how much waits, but not what: it may be secret.
+impl fmt::Debug for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Output").field("remaining", &self.remaining()).field("written", &self.written).finish()
     }
 }
 

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::close::{CloseCode, CloseFrame, Endpoint};
 use crate::config::{Config, Delivery};
-use crate::control::{Control, ControlPayload, Order, Orders};
+use crate::control::{Control, ControlPayload, Last, Orders};
 use crate::error::{Error, Timer, Violation};
 use crate::frame::{Header, Masking, OpCode, Reserved, Rules};
 use crate::inbox::Inbox;
@@ -190,7 +190,7 @@ impl ReceiveHalf {
             Some(Due::Ping) => self.orders.ping(),
             Some(Due::PongMissing) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Pong))),
             Some(Due::Idle) => {
-                self.orders.finish(Order::Close(Some(self.idle_close)));
+                self.orders.finish(Last::Close(Some(self.idle_close)));
                 self.handle_close_sent();
             }
             Some(Due::ClosingOver) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Closing))),
@@ -544,7 +544,7 @@ impl ReceiveHalf {
         // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close
         // frame, the endpoint MUST send a Close frame in response. (When sending a Close frame in
         // response, the endpoint typically echos the status code it received.)"
-        self.orders.finish(Order::Close(frame.as_ref().map(CloseFrame::code)));
+        self.orders.finish(Last::Close(frame.as_ref().map(CloseFrame::code)));
         self.finish(End::Closed(frame.map(Box::new)), Endpoint::Peer);
     }
 
@@ -552,7 +552,7 @@ impl ReceiveHalf {
     fn cut_short(&mut self, cut: Cut) {
         match cut {
             Cut::Eof if self.began.is_some() => {
-                self.orders.finish(Order::Stop);
+                self.orders.finish(Last::Stop);
                 self.finish(End::HungUp, Endpoint::Peer);
             }
             Cut::Eof => self.fail(Error::UnexpectedEof),
@@ -566,8 +566,8 @@ impl ReceiveHalf {
         // endpoint is required to _Fail the WebSocket Connection_, the endpoint SHOULD send a Close
         // frame with an appropriate status code".
         self.orders.finish(match error.close_code() {
-            Some(code) => Order::Close(Some(code)),
-            None => Order::Stop,
+            Some(code) => Last::Close(Some(code)),
+            None => Last::Stop,
         });
         let began = if error == Error::UnexpectedEof { Endpoint::Peer } else { Endpoint::Local };
         self.finish(End::Failed(error), began);

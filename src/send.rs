@@ -9,7 +9,7 @@ use rand::rngs::StdRng;
 
 use crate::close::{CloseCode, CloseFrame, MAX_REASON};
 use crate::config::Config;
-use crate::control::{Control, ControlPayload, MAX_CONTROL, Order};
+use crate::control::{Control, ControlPayload, Last, MAX_CONTROL, Order};
 use crate::error::SendError;
 use crate::frame::{Header, MAX_HEADER, OpCode};
 use crate::mask::Mask;
@@ -188,8 +188,8 @@ impl SendHalf {
         match control.0 {
             Order::Pong(payload) => self.answer(payload),
             Order::Ping => self.copy_frame(Header::of_data(OpCode::Ping, 0), &[]),
-            Order::Close(code) => self.queue_close(code.map(CloseFrame::from_code)),
-            Order::Stop => {
+            Order::Finish(Last::Close(code)) => self.queue_close(code.map(CloseFrame::from_code)),
+            Order::Finish(Last::Stop) => {
                 self.state = State::Closed(None);
                 self.pong = None;
                 self.output.clear();

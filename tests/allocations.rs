@@ -1,0 +1,321 @@
+//! What is allocated, kept and copied, counted by an allocator of this test's own.
+#![allow(unsafe_code, reason = "an allocator that counts")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
+
+use bytes::{Buf, Bytes};
+use common::{masked, plain};
+use sansock::{Config, Connection, Delivery, Event, Message, Prepared, Timestamp};
+
+thread_local! {
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+    static HELD: Cell<isize> = const { Cell::new(0) };
+    static PEAK: Cell<isize> = const { Cell::new(0) };
+}
+
+struct Counting;
+
+fn count(change: isize) {
+    // A thread that is ending has no more to count.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + usize::from(change > 0)));
+    let _ = HELD.try_with(|held| {
+        held.set(held.get() + change);
+        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
+    });
+}
+
+// SAFETY: every call is handed to the system's allocator as it is.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: as the caller promises.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: as the caller promises.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        // SAFETY: as the caller promises.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+fn allocations(run: impl FnOnce()) -> usize {
+    let before = ALLOCATIONS.get();
+    run();
+    ALLOCATIONS.get() - before
+}
+
+/// How much more is held afterwards, and at the most meanwhile.
+fn held<T>(run: impl FnOnce() -> T) -> (T, isize, isize) {
+    let before = HELD.get();
+    PEAK.set(before);
+    let result = run();
+    (result, HELD.get() - before, PEAK.get() - before)
+}
+
+fn server() -> Connection {
+    Connection::server(Config::default(), Timestamp::EPOCH)
+}
+
+fn client() -> Connection {
+    Connection::client(Config::default(), [7; 32], Timestamp::EPOCH)
+}
+
+fn give(end: &mut Connection, bytes: &[u8]) {
+    end.input().extend_from_slice(bytes);
+    end.handle_input(Timestamp::EPOCH);
+}
+
+fn drain(end: &mut Connection) {
+    while end.output().has_remaining() {
+        let len = end.output().chunk().len();
+        end.output().advance(len);
+    }
+}
+
+/// Runs once to warm up, and then a hundred times without any allocation.
+fn assert_steady(mut round: impl FnMut()) {
+    round();
+    round();
+    assert_eq!(allocations(|| (0..100).for_each(|_| round())), 0);
+}
+
+#[test]
+fn receiving_allocates_nothing() {
+    for len in [16, 125, 1 << 10, 16 << 10, 100 << 10] {
+        for (first, bytes) in [(0x81, masked(0x81, &vec![b'x'; len])), (0x82, masked(0x82, &vec![7; len]))] {
+            let mut server = server();
+            assert_steady(|| {
+                for part in bytes.chunks(40 << 10) {
+                    give(&mut server, part);
+                    while let Some(event) = server.poll_event().unwrap() {
+                        match event {
+                            Event::Text(text) => assert_eq!((first, text.len()), (0x81, len)),
+                            Event::Binary(data) => assert_eq!((first, data.len()), (0x82, len)),
+                            _ => panic!("no other event was sent"),
+                        }
+                    }
+                }
+            });
+        }
+    }
+}
+
+#[test]
+fn receiving_fragments_allocates_nothing() {
+    let bytes = [masked(0x01, &[b'a'; 500]), masked(0x00, &[b'b'; 500]), masked(0x80, &[b'c'; 500])].concat();
+    let mut server = server();
+    assert_steady(|| {
+        give(&mut server, &bytes);
+        assert!(matches!(server.poll_event(), Ok(Some(Event::Text(text))) if text.len() == 1500));
+    });
+}
+
+#[test]
+fn sending_allocates_nothing() {
+    let small = Prepared::new("x".repeat(100));
+    let large = Prepared::new("x".repeat(100_000));
+    let owned = Bytes::from(vec![7; 100_000]);
+    for mut end in [server(), client()] {
+        assert_steady(|| {
+            end.text("hello").unwrap();
+            end.binary(&[7; 1000]).unwrap();
+            end.prepared(&small).unwrap();
+            end.fragment("a").unwrap();
+            end.last_fragment("b").unwrap();
+            end.ping(b"alive").unwrap();
+            drain(&mut end);
+        });
+    }
+    let mut server = server();
+    assert_steady(|| {
+        server.prepared(&large).unwrap();
+        server.send(Message::Binary(owned.clone())).unwrap();
+        drain(&mut server);
+    });
+}
+
+#[test]
+fn an_echo_allocates_nothing() {
+    let bytes: Vec<u8> = (0..50).flat_map(|i| masked(0x82, &[i; 125])).collect();
+    let mut server = server();
+    assert_steady(|| {
+        give(&mut server, &bytes);
+        while let Some((event, send)) = server.poll_with_send().unwrap() {
+            let Event::Binary(data) = event else { panic!("{event:?}") };
+            send.binary(&data).unwrap();
+        }
+        drain(&mut server);
+    });
+}
+
+#[test]
+fn a_message_of_one_frame_is_lent_from_where_it_was_read_to() {
+    for len in [1, 125, 70_000] {
+        let bytes = plain(0x82, &vec![7; len]);
+        let mut client = client();
+        give(&mut client, &bytes);
+        let read_to = client.input().as_ptr() as usize + bytes.len() - len;
+        let Some(Event::Binary(data)) = client.poll_event().unwrap() else { panic!("a message") };
+        assert_eq!(data.as_ptr() as usize, read_to);
+    }
+}
+
+#[test]
+fn a_large_owned_message_is_not_copied() {
+    let bytes = plain(0x82, &vec![7; 70_000]);
+    let mut client = client();
+    let behind = plain(0x81, b"the next");
+    give(&mut client, &[&bytes[..], &behind].concat());
+    let read_to = client.input().as_ptr() as usize + bytes.len() - 70_000;
+    let Some(Event::Binary(data)) = client.poll_event().unwrap() else { panic!("a message") };
+    let owned = data.into_bytes();
+    assert_eq!((owned.as_ptr() as usize, owned.len()), (read_to, 70_000));
+    assert!(matches!(client.poll_event(), Ok(Some(Event::Text(text))) if &*text == "the next"));
+
+    // Nor is it when it goes out again.
+    let mut server = server();
+    server.send(owned).unwrap();
+    let output = server.output();
+    let mut slices = [std::io::IoSlice::new(&[]); 4];
+    assert_eq!(output.chunks_vectored(&mut slices), 2);
+    assert_eq!(slices[1].as_ptr() as usize, read_to);
+}
+
+#[test]
+fn a_small_owned_message_keeps_no_buffer_alive() {
+    let mut server = server();
+    let bytes = [masked(0x82, &[7; 100]), masked(0x82, &[7; 30_000])].concat();
+    give(&mut server, &bytes);
+    let ((), held, _) = held(|| {
+        let Ok(Some(Event::Binary(data))) = server.poll_event() else { panic!("a message") };
+        let owned = data.into_bytes();
+        assert_eq!(owned.len(), 100);
+        std::mem::forget(owned);
+    });
+    assert!(held <= 100 + 64, "{held}");
+}
+
+#[test]
+fn a_prepared_message_is_shared() {
+    let news = Prepared::new(vec![7; 10_000]);
+    for _ in 0..3 {
+        let mut server = server();
+        server.prepared(&news).unwrap();
+        server.output().advance(4);
+        assert_eq!(server.output().chunk().as_ptr(), news.payload().as_ptr());
+    }
+}
+
+#[test]
+fn rule_a_a_lone_header_keeps_at_most_64_bytes() {
+    for head in [
+        &b"\x82\xff\x00\x00\x00\x00\x01\x00\x00\x00"[..],
+        b"\x82\xff\x00\x00\x00\x00\x01\x00\x00\x00\x01\x02\x03\x04",
+        b"\x01\xfe\xff\xff\x01\x02\x03\x04",
+        b"\x89\xfd\x01\x02\x03\x04",
+        b"\x82",
+    ] {
+        let mut server = server();
+        let ((), held, peak) = held(|| {
+            give(&mut server, head);
+            assert!(matches!(server.poll_event(), Ok(None)));
+            server.handle_would_block();
+        });
+        assert!(held <= 64, "{held}");
+        assert!(peak <= 4 << 10, "{peak}");
+    }
+}
+
+#[test]
+fn a_connection_at_rest_owns_no_buffer() {
+    let (mut server, held_fresh, _) = held(server);
+    assert_eq!(held_fresh, 0);
+    assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
+    let ((), held_after, _) = held(|| {
+        give(&mut server, &[masked(0x82, &[7; 60_000]), masked(0x89, b"ping")].concat());
+        while let Some((event, send)) = server.poll_with_send().unwrap() {
+            if let Event::Binary(data) = event {
+                send.binary(&data).unwrap();
+            }
+        }
+        drain(&mut server);
+        server.handle_would_block();
+    });
+    assert_eq!(held_after, 0);
+}
+
+#[test]
+fn rule_b_fragments_cost_their_bytes_and_no_more() {
+    let one_byte: Vec<u8> = [masked(0x02, b"")]
+        .into_iter()
+        .chain((0..20_000).map(|_| masked(0x00, b"x")))
+        .collect::<Vec<_>>()
+        .concat();
+    let empty: Vec<u8> = [masked(0x02, b"")]
+        .into_iter()
+        .chain((0..20_000).map(|_| masked(0x00, b"")))
+        .collect::<Vec<_>>()
+        .concat();
+    for (bytes, payload) in [(one_byte, 20_000), (empty, 0)] {
+        for step in [1, 1000] {
+            let mut server = server();
+            let mut given = 0;
+            let ((), held, peak) = held(|| {
+                for part in bytes.chunks(step) {
+                    give(&mut server, part);
+                    given += part.len();
+                    assert!(matches!(server.poll_event(), Ok(None)));
+                    server.handle_would_block();
+                }
+            });
+            assert!(held <= 2 * payload + 1024, "{held}");
+            assert!(peak <= 2 * payload + 8192, "{peak}");
+        }
+    }
+}
+
+#[test]
+fn rule_d_a_ping_flood_keeps_the_heap_flat() {
+    let pings: Vec<u8> = (0..1000).flat_map(|_| masked(0x89, &[7; 125])).collect();
+    let mut server = server();
+    let ((), held, _) = held(|| {
+        for _ in 0..100 {
+            give(&mut server, &pings);
+            while server.poll_event().unwrap().is_some() {}
+            server.handle_would_block();
+        }
+    });
+    assert!(held <= 3 << 10, "{held}");
+}
+
+#[test]
+fn chunks_pass_in_bounded_memory() {
+    let mut config = Config::default();
+    (config.delivery, config.max_message) = (Delivery::Chunks, u64::MAX);
+    let mut server = Connection::server(config, Timestamp::EPOCH);
+    let part = vec![7; 64 << 10];
+    let head = [&b"\x82\xff"[..], &u64::to_be_bytes(1 << 40), &[0; 4]].concat();
+    let ((), _, peak) = held(|| {
+        give(&mut server, &head);
+        for _ in 0..100 {
+            assert!(server.poll_event().unwrap().is_none());
+            give(&mut server, &part);
+            assert!(server.poll_event().unwrap().is_some());
+        }
+    });
+    assert!(peak <= 256 << 10, "{peak}");
+}

@@ -1,0 +1,480 @@
+//! A transport in memory whose every call follows a script, and a peer at its other end.
+#![allow(dead_code, clippy::unwrap_used, reason = "shared by tests that use parts of it")]
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
+use std::pin::{Pin, pin};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+use std::time::Duration;
+
+use sansock::blocking::Transport;
+use sansock::{CloseCode, Config, Connection, Message, Timestamp};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::common::{Seen, events, output};
+
+/// What one call of the transport does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Moves at most this many bytes.
+    Move(usize),
+    /// Moves nothing yet, and wakes the caller at once.
+    Later,
+    /// Moves nothing, and says so: a write of 0, the end for a read.
+    Zero,
+    /// A read that says it has read more than it was given room for.
+    Boast,
+    Fail(ErrorKind),
+}
+
+use Step::{Boast, Fail, Later, Move, Zero};
+
+/// Calls that cut and delay in many ways; each is repeated for ever.
+pub(crate) const SCRIPTS: [&[Step]; 5] =
+    [&[Move(usize::MAX)], &[Move(1)], &[Later, Move(1)], &[Move(3), Later, Move(500), Later, Later], WORST];
+
+/// Everything takes two calls at least, and moves little.
+pub(crate) const WORST: &[Step] = &[Later, Move(1), Later, Later, Move(2)];
+
+/// What happens at each call: first one list, then another one for ever.
+#[derive(Debug)]
+struct Script {
+    first: VecDeque<Step>,
+    then: &'static [Step],
+    turn: usize,
+}
+
+impl Script {
+    fn next(&mut self) -> Step {
+        self.first.pop_front().unwrap_or_else(|| {
+            self.turn += 1;
+            self.then[(self.turn - 1) % self.then.len()]
+        })
+    }
+}
+
+impl Default for Script {
+    fn default() -> Self {
+        Script { first: VecDeque::new(), then: SCRIPTS[0], turn: 0 }
+    }
+}
+
+/// One direction of the transport.
+#[derive(Debug)]
+struct Lane {
+    bytes: VecDeque<u8>,
+    room: usize,
+    ended: bool,
+    /// What a read says when the bytes are used up.
+    read_fails: Option<ErrorKind>,
+    write_fails: Option<ErrorKind>,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Lane {
+    fn wake(&mut self) {
+        [self.reader.take(), self.writer.take()].into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+/// What an end was asked to do.
+#[derive(Debug, Default)]
+pub(crate) struct Log {
+    /// How many bytes each write brought.
+    pub(crate) writes: Vec<usize>,
+    pub(crate) read: usize,
+    pub(crate) is_shut: bool,
+    /// The read timeout at each read.
+    pub(crate) timeouts: Vec<Option<Duration>>,
+}
+
+#[derive(Debug, Default)]
+struct Plan {
+    reads: Script,
+    writes: Script,
+    flushes: Script,
+    /// Written bytes that wait for a flush, if this end has such a buffer.
+    held: Option<Vec<u8>>,
+    read_timeout: Option<Duration>,
+    log: Log,
+}
+
+/// One end of a transport in memory. Its clones are the same end.
+#[derive(Clone, Debug)]
+pub(crate) struct End {
+    incoming: Arc<Mutex<Lane>>,
+    outgoing: Arc<Mutex<Lane>>,
+    plan: Arc<Mutex<Plan>>,
+}
+
+/// Both ends of a transport that holds `room` bytes in each direction.
+pub(crate) fn duplex(room: usize) -> (End, End) {
+    let lane = || {
+        let bytes = VecDeque::new();
+        let lane = Lane { bytes, room, ended: false, read_fails: None, write_fails: None, reader: None, writer: None };
+        Arc::new(Mutex::new(lane))
+    };
+    let (one, other) = (lane(), lane());
+    let end = |incoming: &Arc<_>, outgoing: &Arc<_>| End {
+        incoming: Arc::clone(incoming),
+        outgoing: Arc::clone(outgoing),
+        plan: Arc::default(),
+    };
+    (end(&one, &other), end(&other, &one))
+}
+
+impl End {
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap()
+    }
+
+    /// Repeats `script` for reads, for writes and for flushes.
+    pub(crate) fn always(self, script: &'static [Step]) -> Self {
+        {
+            let mut plan = self.plan();
+            plan.reads.then = script;
+            plan.writes.then = script;
+            plan.flushes.then = script;
+        }
+        self
+    }
+
+    pub(crate) fn next_reads(&self, steps: &[Step]) {
+        self.plan().reads.first.extend(steps);
+    }
+
+    pub(crate) fn next_writes(&self, steps: &[Step]) {
+        self.plan().writes.first.extend(steps);
+    }
+
+    pub(crate) fn next_flushes(&self, steps: &[Step]) {
+        self.plan().flushes.first.extend(steps);
+    }
+
+    /// Holds back written bytes until they are flushed, as a TLS stream may.
+    pub(crate) fn hold_back(&self) {
+        self.plan().held = Some(Vec::new());
+    }
+
+    pub(crate) fn log<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
+        look(&self.plan().log)
+    }
+
+    /// Gives bytes to the other end, however many.
+    pub(crate) fn push(&self, bytes: &[u8]) {
+        let mut lane = self.outgoing.lock().unwrap();
+        lane.bytes.extend(bytes);
+        lane.wake();
+    }
+
+    /// Takes at most `most` bytes that the other end has written.
+    pub(crate) fn pull(&self, most: usize) -> Vec<u8> {
+        let mut lane = self.incoming.lock().unwrap();
+        let most = most.min(lane.bytes.len());
+        let bytes = lane.bytes.drain(..most).collect();
+        lane.wake();
+        bytes
+    }
+
+    /// How many bytes the other end has not read.
+    pub(crate) fn unread(&self) -> usize {
+        self.outgoing.lock().unwrap().bytes.len()
+    }
+
+    /// Ends this end's sending side.
+    pub(crate) fn end(&self) {
+        let mut lane = self.outgoing.lock().unwrap();
+        lane.ended = true;
+        lane.wake();
+    }
+
+    /// Whether the other end has ended its sending side.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.incoming.lock().unwrap().ended
+    }
+
+    /// From now on the other end's writes fail.
+    pub(crate) fn refuse(&self, kind: ErrorKind) {
+        let mut lane = self.incoming.lock().unwrap();
+        lane.write_fails = Some(kind);
+        lane.wake();
+    }
+
+    /// The other end's writes fail, and so do its reads once they have what was pushed.
+    pub(crate) fn reset(&self) {
+        self.refuse(ErrorKind::ConnectionReset);
+        let mut lane = self.outgoing.lock().unwrap();
+        lane.read_fails = Some(ErrorKind::ConnectionReset);
+        lane.wake();
+    }
+
+    /// One read; `None` if there is nothing yet.
+    fn take(&self, buf: &mut [u8], waker: Option<&Waker>) -> Option<io::Result<usize>> {
+        let step = {
+            let mut plan = self.plan();
+            let timeout = plan.read_timeout;
+            plan.log.timeouts.push(timeout);
+            plan.reads.next()
+        };
+        let most = match step {
+            Move(most) => most,
+            Zero => return Some(Ok(0)),
+            Boast => return Some(Ok(buf.len() + 1)),
+            Fail(kind) => return Some(Err(kind.into())),
+            Later => {
+                waker.inspect(|waker| waker.wake_by_ref());
+                return None;
+            }
+        };
+        let mut lane = self.incoming.lock().unwrap();
+        let len = most.min(buf.len()).min(lane.bytes.len());
+        for (to, from) in buf.iter_mut().zip(lane.bytes.drain(..len)) {
+            *to = from;
+        }
+        if len > 0 {
+            if let Some(writer) = lane.writer.take() {
+                writer.wake();
+            }
+            self.plan().log.read += len;
+            return Some(Ok(len));
+        }
+        match (lane.read_fails, lane.ended) {
+            (Some(kind), _) => Some(Err(kind.into())),
+            (None, true) => Some(Ok(0)),
+            (None, false) => {
+                lane.reader = waker.cloned();
+                None
+            }
+        }
+    }
+
+    /// One write; `None` if there is no room yet.
+    fn put(&self, slices: &[IoSlice<'_>], waker: Option<&Waker>) -> Option<io::Result<usize>> {
+        let step = self.plan().writes.next();
+        let most = match step {
+            Move(most) => most,
+            Zero => return Some(Ok(0)),
+            Boast => return Some(Ok(usize::MAX)),
+            Fail(kind) => return Some(Err(kind.into())),
+            Later => {
+                waker.inspect(|waker| waker.wake_by_ref());
+                return None;
+            }
+        };
+        let mut plan = self.plan();
+        let mut lane = self.outgoing.lock().unwrap();
+        if let Some(kind) = lane.write_fails {
+            return Some(Err(kind.into()));
+        }
+        let room = lane.room.saturating_sub(lane.bytes.len()).min(most);
+        if room == 0 {
+            lane.writer = waker.cloned();
+            return None;
+        }
+        let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(room).collect();
+        plan.log.writes.push(bytes.len());
+        match &mut plan.held {
+            Some(held) => held.extend(&bytes),
+            None => lane.bytes.extend(&bytes),
+        }
+        if let Some(reader) = lane.reader.take() {
+            reader.wake();
+        }
+        Some(Ok(bytes.len()))
+    }
+
+    /// One flush; `None` if it has to be called again.
+    fn pass_on(&self, waker: Option<&Waker>) -> Option<io::Result<()>> {
+        let step = self.plan().flushes.next();
+        match step {
+            Fail(kind) => Some(Err(kind.into())),
+            Later => {
+                waker.inspect(|waker| waker.wake_by_ref());
+                None
+            }
+            _ => {
+                let held = self.plan().held.as_mut().map(std::mem::take);
+                self.push(&held.unwrap_or_default());
+                Some(Ok(()))
+            }
+        }
+    }
+
+    fn shut(&self) {
+        self.plan().log.is_shut = true;
+        self.end();
+    }
+}
+
+fn ready<T>(outcome: Option<T>) -> Poll<T> {
+    outcome.map_or(Poll::Pending, Poll::Ready)
+}
+
+impl AsyncRead for End {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = self.take(buf.initialize_unfilled(), Some(cx.waker()));
+        ready(read.map(|read| read.map(|len| buf.advance(len))))
+    }
+}
+
+impl AsyncWrite for End {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        ready(self.put(&[IoSlice::new(buf)], Some(cx.waker())))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready(self.put(slices, Some(cx.waker())))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready(self.pass_on(Some(cx.waker())))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.shut();
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// To a blocking caller this is a transport that does not block.
+impl Read for End {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.take(buf, None).unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()))
+    }
+}
+
+impl Write for End {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.write_vectored(&[IoSlice::new(buf)])
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        self.put(slices, None).unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.pass_on(None).unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()))
+    }
+}
+
+impl Transport for End {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
+        self.plan().read_timeout = timeout;
+        Ok(())
+    }
+
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        self.shut();
+        Ok(())
+    }
+}
+
+/// The other end, driven by hand: what it queues is there at once, what it is sent is seen when it
+/// looks.
+pub(crate) struct Peer {
+    pub(crate) end: End,
+    pub(crate) machine: Connection,
+}
+
+impl Peer {
+    /// A client, and the end of its server.
+    pub(crate) fn client(room: usize) -> (Peer, End) {
+        Peer::new(room, Connection::client(Config::default(), [3; 32], Timestamp::EPOCH))
+    }
+
+    /// A server, and the end of its client.
+    pub(crate) fn server(room: usize) -> (Peer, End) {
+        Peer::new(room, Connection::server(Config::default(), Timestamp::EPOCH))
+    }
+
+    fn new(room: usize, machine: Connection) -> (Peer, End) {
+        let (end, other) = duplex(room);
+        (Peer { end, machine }, other)
+    }
+
+    pub(crate) fn send(&mut self, message: impl Into<Message>) {
+        self.machine.send(message).unwrap();
+        self.pass_on();
+    }
+
+    pub(crate) fn ping(&mut self, payload: &[u8]) {
+        self.machine.ping(payload).unwrap();
+        self.pass_on();
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.machine.close(CloseCode::NORMAL, "").unwrap();
+        self.pass_on();
+    }
+
+    fn pass_on(&mut self) {
+        self.end.push(&output(&mut self.machine));
+    }
+
+    /// All that has come since the last look, answered.
+    pub(crate) fn hear(&mut self) -> Vec<Seen> {
+        let bytes = self.end.pull(usize::MAX);
+        self.machine.input().extend_from_slice(&bytes);
+        self.machine.handle_input(Timestamp::EPOCH);
+        let seen = events(&mut self.machine);
+        self.pass_on();
+        seen
+    }
+}
+
+pub(crate) fn config(change: impl FnOnce(&mut Config)) -> Config {
+    let mut config = Config::default();
+    change(&mut config);
+    config
+}
+
+pub(crate) fn server_machine(config: Config) -> Connection {
+    Connection::server(config, Timestamp::EPOCH)
+}
+
+pub(crate) fn client_machine(config: Config) -> Connection {
+    Connection::client(config, [9; 32], Timestamp::EPOCH)
+}
+
+/// Polls a future this many times, then drops it.
+pub(crate) fn poll_times<F: Future>(times: usize, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    (0..times).find_map(|_| match future.as_mut().poll(&mut cx) {
+        Poll::Ready(outcome) => Some(outcome),
+        Poll::Pending => None,
+    })
+}
+
+/// Polls a future once, then drops it.
+pub(crate) fn poll_once<F: Future>(future: F) -> Option<F::Output> {
+    poll_times(1, future)
+}
+
+/// Ends the process if the test that holds it hangs.
+pub(crate) struct Guard(#[expect(dead_code, reason = "it is dropped")] Sender<()>);
+
+pub(crate) fn guard() -> Guard {
+    let (alive, watch) = mpsc::channel();
+    let test = thread::current().name().unwrap_or_default().to_owned();
+    thread::spawn(move || {
+        if watch.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+            eprintln!("{test} hangs");
+            std::process::abort();
+        }
+    });
+    Guard(alive)
+}
