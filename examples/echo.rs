@@ -8,6 +8,7 @@
 
 use std::error::Error;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use sansock::handshake::server::{Accept, Rejection};
 use sansock::handshake::{HandshakeError, Response};
@@ -17,6 +18,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 
 const PAGE: &str = include_str!("echo.html");
 
@@ -41,8 +43,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
                         }
                     });
                 }
-                // One connection that could not be accepted says nothing of the next.
-                Err(error) => eprintln!("accept: {error}"),
+                Err(error) => {
+                    eprintln!("accept: {error}");
+                    // Without a file descriptor left it would fail again at once.
+                    sleep(Duration::from_millis(100)).await;
+                }
             },
             Some(_) = sessions.join_next() => {}
             () = &mut stop_signal => break,
@@ -67,15 +72,25 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
 
 async fn session(stream: TcpStream, mut stopped: watch::Receiver<()>) -> Result<(), sansock::tokio::Error> {
     stream.set_nodelay(true)?;
-    let incoming = accept_request(stream, Config::default()).await?;
-    if incoming.request().is_err_and(asks_for_page) {
-        return incoming.reject(page()).await;
-    }
-    let mut socket = incoming.accept(Accept::new()).await?;
+    let socket = tokio::select! {
+        opened = open(stream) => opened?,
+        _ = stopped.changed() => None,
+    };
+    let Some(mut socket) = socket else { return Ok(()) };
     tokio::select! {
         echoed = echo(&mut socket) => echoed,
         _ = stopped.changed() => socket.close(CloseCode::GOING_AWAY, "the server stops").await.map(drop),
     }
+}
+
+/// The opening handshake: no socket comes of it for a browser that wants the page.
+async fn open(stream: TcpStream) -> Result<Option<WebSocket<TcpStream>>, sansock::tokio::Error> {
+    let incoming = accept_request(stream, Config::default()).await?;
+    if incoming.request().is_err_and(asks_for_page) {
+        incoming.reject(page()).await?;
+        return Ok(None);
+    }
+    incoming.accept(Accept::new()).await.map(Some)
 }
 
 /// Sends every message back: all that one read brought, with one write.
@@ -97,10 +112,14 @@ async fn echo(socket: &mut WebSocket<TcpStream>) -> Result<(), sansock::tokio::E
     Ok(())
 }
 
-/// A browser that opens the address as a page.
+/// A browser that opens the address as a page, or another client that asks for one.
 fn asks_for_page(rejection: &Rejection) -> bool {
-    rejection.error() == HandshakeError::UpgradeMissing
-        && rejection.head().is_some_and(|head| head.method() == "GET" && head.target() == "/")
+    let method = match rejection.error() {
+        HandshakeError::UpgradeMissing => "GET",
+        HandshakeError::Method => "HEAD",
+        _ => return false,
+    };
+    rejection.head().is_some_and(|head| head.method() == method && head.target() == "/")
 }
 
 fn page() -> Response {

@@ -14,8 +14,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use sansock::blocking::{self, WebSocket, accept};
-use sansock::{CloseCode, Config, Event};
+use sansock::blocking::{self, accept};
+use sansock::{CloseCode, Config, Connection, Event};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// How often a thread that waits looks whether the server stops.
@@ -36,14 +36,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         sessions.retain(|session: &thread::JoinHandle<()>| !session.is_finished());
         let stopped = Arc::clone(&stopped);
-        // One connection that could not be accepted says nothing of the next.
         match stream {
             Ok(stream) => sessions.push(thread::spawn(move || {
                 if let Err(error) = session(stream, &stopped) {
                     eprintln!("{error}");
                 }
             })),
-            Err(error) => eprintln!("accept: {error}"),
+            Err(error) => {
+                eprintln!("accept: {error}");
+                // Without a file descriptor left it would fail again at once.
+                thread::sleep(Duration::from_millis(100));
+            }
         }
     }
     for session in sessions {
@@ -68,36 +71,34 @@ fn wake_on_signal(address: std::net::SocketAddr, stopped: &Arc<AtomicBool>) -> i
 
 fn session(stream: TcpStream, stopped: &AtomicBool) -> Result<(), blocking::Error> {
     stream.set_nodelay(true)?;
+    // With timeouts of its own, a call gives `WouldBlock` now and then, and loses nothing.
+    stream.set_write_timeout(Some(LOOK))?;
     let mut socket = accept(stream, Config::default())?;
-    // With a timeout of its own, a call gives `WouldBlock` now and then, and loses nothing.
     socket.set_timeout(Some(LOOK))?;
-    loop {
-        match echo(&mut socket) {
+    while !stopped.load(Ordering::Relaxed) {
+        match socket.ready() {
+            Ok(true) => echo(socket.connection_mut()),
+            Ok(false) => return Ok(()),
             Err(blocking::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
-            other => return other,
-        }
-        if stopped.load(Ordering::Relaxed) {
-            socket.set_timeout(None)?;
-            return socket.close(CloseCode::GOING_AWAY, "the server stops").map(drop);
+            Err(error) => return Err(error),
         }
     }
+    socket.set_timeout(None)?;
+    socket.close(CloseCode::GOING_AWAY, "the server stops").map(drop)
 }
 
-/// Sends every message back: all that one read brought, with one write.
-fn echo(socket: &mut WebSocket<TcpStream>) -> Result<(), blocking::Error> {
-    while socket.ready()? {
-        // An error is for `ready` to report, once the peer has been told.
-        while let Ok(Some((event, send))) = socket.connection_mut().poll_with_send() {
-            let sent = match event {
-                Event::Text(text) => send.text(&text),
-                Event::Binary(data) => send.binary(&data),
-                _ => Ok(()),
-            };
-            // After a Close frame of ours there is nobody to echo to, but more may arrive.
-            if sent.is_err() {
-                break;
-            }
+/// Sends back all that one read brought: the next call that waits writes it at once.
+fn echo(connection: &mut Connection) {
+    // An error is for `ready` to report, once the peer has been told.
+    while let Ok(Some((event, send))) = connection.poll_with_send() {
+        let sent = match event {
+            Event::Text(text) => send.text(&text),
+            Event::Binary(data) => send.binary(&data),
+            _ => Ok(()),
+        };
+        // After a Close frame of ours there is nobody to echo to, but more may arrive.
+        if sent.is_err() {
+            break;
         }
     }
-    Ok(())
 }

@@ -147,6 +147,9 @@ impl Inbox {
 /// Shows how much there is, but not what: it may be secret.
 impl fmt::Debug for Inbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inbox").field("len", &self.buf.len()).field("unparsed", &self.unparsed().len()).finish()
+        f.debug_struct("Inbox")
+            .field("len", &self.buf.len())
+            .field("unparsed", &self.unparsed().len())
+            .finish_non_exhaustive()
     }
 }

@@ -1,4 +1,8 @@
-//! sansock
+#![cfg_attr(all(feature = "std", feature = "tokio"), doc = include_str!("../README.md"))]
+#![cfg_attr(
+    not(all(feature = "std", feature = "tokio")),
+    doc = "WebSocket (RFC 6455) as a sans-IO state machine with zero-copy framing."
+)]
 #![no_std]
 
 extern crate alloc;

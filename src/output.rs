@@ -133,7 +133,10 @@ impl Output {
 /// Shows how much waits, but not what: it may be secret.
 impl fmt::Debug for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Output").field("remaining", &self.remaining()).field("written", &self.written).finish()
+        f.debug_struct("Output")
+            .field("remaining", &self.remaining())
+            .field("written", &self.written)
+            .finish_non_exhaustive()
     }
 }
 

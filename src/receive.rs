@@ -256,8 +256,8 @@ impl ReceiveHalf {
             // RFC 6455 §7.1.1: "The underlying TCP connection, in most normal cases, SHOULD be closed
             // first by the server, so that it holds the TIME_WAIT state and not the client".
             Some(End::Closed(_)) => self.mask_bit != 0,
-            // RFC 6455 §7.1.7: "the endpoint SHOULD [...] then proceed to _Close the WebSocket
-            // Connection_."
+            // RFC 6455 §7.1.7: "the client MUST _Close the WebSocket Connection_ [...]. Similarly, to do
+            // so, the server MUST _Close the WebSocket Connection_".
             Some(End::HungUp | End::Failed(_)) => true,
         }
     }

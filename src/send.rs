@@ -247,7 +247,15 @@ impl SendHalf {
             keys.fill_bytes(&mut seed);
             Box::new(StdRng::from_seed(seed))
         });
-        SendHalf { output: Output::default(), keys, state: State::Between, pong: None, pong_end: 0, pong_bytes: 0, ..*self }
+        SendHalf {
+            output: Output::default(),
+            keys,
+            state: State::Between,
+            pong: None,
+            pong_end: 0,
+            pong_bytes: 0,
+            ..*self
+        }
     }
 
     /// Moves all that waits in `other` behind what waits here, its Close frame included. If one was

@@ -85,7 +85,9 @@ impl From<Error> for io::Error {
             | Error::Handshake(HandshakeError::UnexpectedEof) => io::ErrorKind::UnexpectedEof,
             Error::Connection(_) | Error::Handshake(_) => io::ErrorKind::InvalidData,
             Error::Send(SendError::Closed) => io::ErrorKind::BrokenPipe,
-            Error::Send(_) | Error::Url(_) | Error::Header(_) | Error::Accept(_) => io::ErrorKind::InvalidInput,
+            Error::Send(_) | Error::Url(_) | Error::Header(_) | Error::Accept(_) => {
+                io::ErrorKind::InvalidInput
+            }
             Error::Secure => io::ErrorKind::Unsupported,
         };
         match error {

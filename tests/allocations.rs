@@ -1,6 +1,16 @@
 //! What is allocated, kept and copied, counted by an allocator of this test's own.
 #![allow(unsafe_code, reason = "an allocator that counts")]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::large_stack_arrays,
+    clippy::similar_names,
+    reason = "a test may panic, and counts in small numbers"
+)]
 
 mod common;
 

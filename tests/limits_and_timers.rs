@@ -1,5 +1,15 @@
 //! The limits and deadlines of `Config`, on a virtual clock.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::large_stack_arrays,
+    clippy::similar_names,
+    reason = "a test may panic, and counts in small numbers"
+)]
 
 mod common;
 
@@ -78,7 +88,10 @@ fn chunks_hand_out_what_has_arrived() {
         parts.push(seen);
     }
     assert_eq!(whole, "aé€z");
-    assert_eq!(parts, [Seen::TextPart("a".into()), Seen::TextPart("é".into()), Seen::TextPart("€".into()), text("z")]);
+    assert_eq!(
+        parts,
+        [Seen::TextPart("a".into()), Seen::TextPart("é".into()), Seen::TextPart("€".into()), text("z")]
+    );
     // The end of a message is always said, be its last part empty.
     let empty_end = [masked(0x02, b"x"), masked(0x80, b"")].concat();
     assert_eq!(feed(&mut chunks(), &empty_end, &[7]), [Seen::BinaryPart(b"x".into()), binary(b"")]);

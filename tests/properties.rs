@@ -1,5 +1,15 @@
 //! What holds for any bytes, cut anywhere.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::large_stack_arrays,
+    clippy::similar_names,
+    reason = "a test may panic, and counts in small numbers"
+)]
 
 mod common;
 
@@ -39,7 +49,8 @@ enum Command {
 
 fn any_command() -> impl Strategy<Value = Command> {
     let len = prop_oneof![5 => 0usize..200, 2 => 4000usize..5000, 1 => 65_000usize..66_000];
-    let data = (len, any::<u8>()).prop_map(|(len, seed)| (0..len).map(|i| (i as u8).wrapping_mul(seed)).collect());
+    let data =
+        (len, any::<u8>()).prop_map(|(len, seed)| (0..len).map(|i| (i as u8).wrapping_mul(seed)).collect());
     prop_oneof![
         ".{0,50}".prop_map(Command::Text),
         data.clone().prop_map(Command::Binary),
@@ -263,14 +274,17 @@ fn masking_is_the_same_on_every_path() {
         for offset in 0..=64 {
             let part = &source[offset..offset + len];
             for phase in 0..4 {
-                let expected: Vec<u8> =
-                    part.iter().zip(phase..).map(|(byte, i)| byte ^ key[i % 4]).collect();
+                let expected: Vec<u8> = part.iter().zip(phase..).map(|(byte, i)| byte ^ key[i % 4]).collect();
                 let mut in_place = source.clone();
                 let mut mask = Mask::new(key);
                 mask.apply(&mut [0; 3][..phase]);
                 let mut copying = mask;
                 mask.apply(&mut in_place[offset..offset + len]);
-                assert_eq!(in_place[offset..offset + len], expected, "len {len}, offset {offset}, phase {phase}");
+                assert_eq!(
+                    in_place[offset..offset + len],
+                    expected,
+                    "len {len}, offset {offset}, phase {phase}"
+                );
                 assert_eq!(in_place[..offset], source[..offset]);
                 assert_eq!(in_place[offset + len..], source[offset + len..]);
                 let mut out = vec![0; offset % 9];

@@ -1,5 +1,15 @@
 //! RFC 6455 §5: frames.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::large_stack_arrays,
+    clippy::similar_names,
+    reason = "a test may panic, and counts in small numbers"
+)]
 
 mod common;
 

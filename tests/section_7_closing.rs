@@ -1,12 +1,24 @@
 //! RFC 6455 §5.5.1 and §7: the closing handshake, its codes and its deadline.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::large_stack_arrays,
+    clippy::similar_names,
+    reason = "a test may panic, and counts in small numbers"
+)]
 
 mod common;
 
 use std::time::Duration;
 
 use common::*;
-use sansock::{CloseCode, CloseFrame, Config, Connection, Endpoint, Error, SendError, Timer, Timestamp, Violation};
+use sansock::{
+    CloseCode, CloseFrame, Config, Connection, Endpoint, Error, SendError, Timer, Timestamp, Violation,
+};
 
 fn close(code: u16, reason: &str) -> Vec<u8> {
     masked(0x88, &[&code.to_be_bytes(), reason.as_bytes()].concat())
@@ -209,7 +221,10 @@ fn section_7_1_7_errors_stick_and_input_is_dropped() {
     assert_eq!(server.text("x"), Err(SendError::Closed));
     assert!(server.wants_shutdown());
     let report = server.closed().unwrap();
-    assert_eq!((report.began, report.clean, report.sent.unwrap().code().get()), (Endpoint::Local, false, 1002));
+    assert_eq!(
+        (report.began, report.clean, report.sent.unwrap().code().get()),
+        (Endpoint::Local, false, 1002)
+    );
 }
 
 #[test]

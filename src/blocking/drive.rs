@@ -115,7 +115,8 @@ impl Clock {
     /// Lets the next read wait no longer than until `deadline`. The timeout is set anew only when it
     /// would last too long or far too short, not for every read.
     fn arm(&mut self, io: &impl Transport, deadline: Option<Timestamp>) -> io::Result<()> {
-        let left = deadline.map_or(self.most, |deadline| deadline.saturating_since(self.now()).min(self.most));
+        let left =
+            deadline.map_or(self.most, |deadline| deadline.saturating_since(self.now()).min(self.most));
         let left = left.min(self.given.unwrap_or(Duration::MAX));
         if left == Duration::MAX || self.armed.is_some_and(|armed| left / 2 <= armed && armed <= left) {
             return Ok(());
@@ -136,7 +137,11 @@ impl Clock {
 /// Reads once, and tells the machine what came of it: bytes, the end, or the time.
 ///
 /// Fails with `WouldBlock` if the application's own timeout passed or the transport does not block.
-pub(super) fn read<Io: Transport>(io: &mut Io, receive: &mut ReceiveHalf, clock: &mut Clock) -> io::Result<()> {
+pub(super) fn read<Io: Transport>(
+    io: &mut Io,
+    receive: &mut ReceiveHalf,
+    clock: &mut Clock,
+) -> io::Result<()> {
     clock.arm(io, receive.poll_timeout())?;
     let size = receive.read_size();
     let input = receive.input();
@@ -204,7 +209,8 @@ pub(super) enum Flushed {
 impl Sink {
     pub(super) fn new(io: &impl Transport) -> Self {
         // Without a timeout a write may wait for ever: then so be it.
-        let sliced = matches!(io.write_timeout(), Ok(None)) && io.set_write_timeout(Some(WRITE_SLICE)).is_ok();
+        let sliced =
+            matches!(io.write_timeout(), Ok(None)) && io.set_write_timeout(Some(WRITE_SLICE)).is_ok();
         Sink { shut: false, broken: false, sliced }
     }
 

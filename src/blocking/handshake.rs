@@ -217,7 +217,12 @@ impl HeadClock {
     }
 
     /// Appends what one read brings to `input`.
-    fn read(&self, io: &mut impl Transport, input: &mut Vec<u8>, deadline: Option<Timestamp>) -> io::Result<Read> {
+    fn read(
+        &self,
+        io: &mut impl Transport,
+        input: &mut Vec<u8>,
+        deadline: Option<Timestamp>,
+    ) -> io::Result<Read> {
         loop {
             if let Some(deadline) = deadline {
                 let left = deadline.saturating_since(self.now());

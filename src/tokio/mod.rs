@@ -217,7 +217,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
             let (receive, _) = self.connection.halves();
             if let Poll::Ready(read) = poll_input(&mut self.sink.io, cx, receive, &self.clock) {
                 // Once the conversation is over, a reset is as good an end as any.
-                return Poll::Ready(if self.connection.is_ended() { Ok(()) } else { read.map_err(Error::Io) });
+                return Poll::Ready(if self.connection.is_ended() {
+                    Ok(())
+                } else {
+                    read.map_err(Error::Io)
+                });
             }
             self.connection.handle_would_block();
         }

@@ -97,7 +97,12 @@ impl<W> Shared<W> {
 impl<W: AsyncWrite + Unpin + Send + 'static> Shared<W> {
     /// Writes what waits on the wire. A transport wakes only the last task that asked: so it is given
     /// a waker that wakes both.
-    fn poll_flush(self: &Arc<Self>, who: usize, cx: &Context<'_>, wire: &mut Wire<W>) -> Poll<io::Result<()>> {
+    fn poll_flush(
+        self: &Arc<Self>,
+        who: usize,
+        cx: &Context<'_>,
+        wire: &mut Wire<W>,
+    ) -> Poll<io::Result<()>> {
         self.register(who, cx.waker());
         let both = Waker::from(Arc::clone(self));
         let before = wire.send.output().written();

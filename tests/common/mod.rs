@@ -1,5 +1,10 @@
 //! Two connections, a virtual clock, and a network that cuts the bytes anywhere.
-#![allow(dead_code, clippy::unwrap_used, clippy::panic, reason = "shared by tests that use parts of it")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::must_use_candidate,
+    reason = "shared by tests that use parts of it"
+)]
 
 use std::time::Duration;
 
