@@ -30,7 +30,7 @@ pub(crate) enum Order {
 pub(crate) enum Last {
     /// Send a Close frame, if none was sent, with this code.
     Close(Option<CloseCode>),
-    /// Send nothing more: nobody is there to read it.
+    /// Queue nothing more.
     Stop,
 }
 

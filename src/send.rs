@@ -190,9 +190,9 @@ impl SendHalf {
             Order::Ping => self.copy_frame(Header::of_data(OpCode::Ping, 0), &[]),
             Order::Finish(Last::Close(code)) => self.queue_close(code.map(CloseFrame::from_code)),
             Order::Finish(Last::Stop) => {
+                // What is queued stays: a peer that has ended its side may still read.
                 self.state = State::Closed(None);
                 self.pong = None;
-                self.output.clear();
             }
         }
     }

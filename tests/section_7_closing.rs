@@ -246,3 +246,14 @@ fn hostile_89_any_configuration_is_legal() {
     assert_eq!(feed(&mut server, &masked(0x82, b"x"), &[1]), [Seen::Failed(Error::TooBig)]);
     server.handle_timeout(Timestamp::from_epoch(Duration::MAX));
 }
+
+#[test]
+fn hostile_55_a_half_closed_peer_still_gets_what_was_queued() {
+    let mut server = server();
+    server.text("the answer").unwrap();
+    server.handle_eof();
+    assert_eq!(events(&mut server), [Seen::Failed(Error::UnexpectedEof)]);
+    assert!(!server.is_finished());
+    assert_eq!(output(&mut server), plain(0x81, b"the answer"));
+    assert!(server.is_finished());
+}

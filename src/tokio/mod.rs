@@ -29,7 +29,8 @@
 //!
 //! Every future of this module may be dropped at any point, and nothing is lost: all progress lives
 //! in the socket. What was queued stays queued, and leaves with the next call. A dropped
-//! [`send`](WebSocket::send) that was polled at least once has queued its message.
+//! [`send`](WebSocket::send) that was polled at least once has queued its message. Only the opening
+//! handshakes own the transport while they run: dropping one drops the transport.
 
 mod drive;
 mod handshake;

@@ -124,7 +124,7 @@ pub fn sees(bytes: &[u8], new: impl Fn() -> Connection) -> (Vec<Seen>, Vec<u8>) 
         (seen, output(&mut connection))
     });
     for outcome in &outcomes {
-        assert_eq!(outcome.0, outcomes[0].0, "events depend on how the bytes are cut");
+        assert_eq!(outcome, &outcomes[0], "what comes out depends on how the bytes are cut");
     }
     let [first, ..] = outcomes;
     first
@@ -137,11 +137,11 @@ pub fn frame(first: u8, key: Option<[u8; 4]>, payload: &[u8]) -> Vec<u8> {
     match payload.len() {
         len @ 0..=125 => bytes.push(mask | len as u8),
         len @ 126..=0xffff => {
-            bytes.push(mask | 126);
+            bytes.push(mask | 0x7e);
             bytes.extend((len as u16).to_be_bytes());
         }
         len => {
-            bytes.push(mask | 127);
+            bytes.push(mask | 0x7f);
             bytes.extend((len as u64).to_be_bytes());
         }
     }
