@@ -8,8 +8,12 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
-/// Capacity that an empty queue keeps, so that steady traffic allocates nothing.
-const KEPT: usize = 64 << 10;
+/// Capacity that an empty queue keeps, so that steady traffic allocates nothing: room for the answers
+/// to all that one read brings. Common allocators fetch fresh pages for each buffer of 128 KiB and more.
+const KEPT: usize = 96 << 10;
+
+/// A queue that outgrows this gets [`KEPT`] at once: growing by and by would copy it again and again.
+const SMALL: usize = 4 << 10;
 
 /// Bytes that wait to be written, in order: a [`Buf`].
 ///
@@ -56,6 +60,25 @@ impl Output {
     #[inline]
     pub(crate) fn flat(&mut self) -> &mut Vec<u8> {
         &mut self.flat
+    }
+
+    /// The flat buffer with room for `len` bytes.
+    #[inline]
+    pub(crate) fn room(&mut self, len: usize) -> &mut Vec<u8> {
+        if self.flat.capacity() - self.flat.len() < len {
+            self.grow(len);
+        }
+        &mut self.flat
+    }
+
+    #[cold]
+    fn grow(&mut self, len: usize) {
+        let wanted = self.flat.len() + len;
+        if (SMALL..KEPT).contains(&wanted) {
+            self.flat.reserve_exact(KEPT - self.flat.len());
+        } else {
+            self.flat.reserve(len);
+        }
     }
 
     /// Appends a payload by reference.

@@ -357,8 +357,7 @@ impl SendHalf {
     /// Appends a frame to the flat buffer: a client's is masked on the way.
     #[inline]
     fn copy_frame(&mut self, header: Header, payload: &[u8]) {
-        let out = self.output.flat();
-        out.reserve(MAX_HEADER + payload.len());
+        let out = self.output.room(MAX_HEADER + payload.len());
         match &mut self.keys {
             None => {
                 header.encode(out);

@@ -164,6 +164,7 @@ pub(super) fn poll_append<Io: AsyncRead + Unpin>(
     input: &mut Vec<u8>,
     size: usize,
 ) -> Poll<io::Result<usize>> {
-    input.reserve(size);
+    // Doubling is for what is large already: a first read has just the room it asks for.
+    if input.len() < size { input.reserve_exact(size) } else { input.reserve(size) }
     pin!(io.read_buf(input)).poll(cx)
 }
