@@ -10,7 +10,7 @@
 
 use std::hint::black_box;
 
-use bytes::{Buf, Bytes};
+use bytes::{Buf, BufMut, Bytes};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use sansock::frame::{Header, OpCode};
 use sansock::mask::Mask;
@@ -44,7 +44,7 @@ fn frames(opcode: OpCode, size: usize) -> (Vec<u8>, usize) {
 /// Gives a turn of bytes to `end`, and each event to `take`.
 fn turn(end: &mut Connection, bytes: &[u8], mut take: impl FnMut(Event<'_>)) {
     for part in bytes.chunks(READ) {
-        end.input().extend_from_slice(part);
+        end.input().put_slice(part);
         end.handle_input(Timestamp::EPOCH);
         while let Some(event) = end.poll_event().unwrap() {
             take(event);
@@ -139,7 +139,7 @@ fn echo(criterion: &mut Criterion) {
             let mut server = server();
             bencher.iter(|| {
                 for part in bytes.chunks(READ) {
-                    server.input().extend_from_slice(part);
+                    server.input().put_slice(part);
                     server.handle_input(Timestamp::EPOCH);
                     while let Some((event, send)) = server.poll_with_send().unwrap() {
                         if let Event::Binary(data) = event {

@@ -20,25 +20,25 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-const PAGE: &str = include_str!("echo.html");
-
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".into());
     let listener = TcpListener::bind(address).await?;
+    let page = Response::new(200)?.header("Content-Type", "text/html; charset=utf-8")?;
+    let page = page.body(include_str!("echo.html"));
+    let mut stop_signal = std::pin::pin!(stop_signal()?);
     println!("listening on ws://{}", listener.local_addr()?);
     io::stdout().flush()?;
 
     let (stop, stopped) = watch::channel(());
-    let mut stop_signal = std::pin::pin!(stop_signal()?);
     let mut sessions = JoinSet::new();
     loop {
         tokio::select! {
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
-                    let stopped = stopped.clone();
+                    let (page, stopped) = (page.clone(), stopped.clone());
                     sessions.spawn(async move {
-                        if let Err(error) = session(stream, stopped).await {
+                        if let Err(error) = session(stream, page, stopped).await {
                             eprintln!("{peer}: {error}");
                         }
                     });
@@ -70,10 +70,14 @@ fn stop_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-async fn session(stream: TcpStream, mut stopped: watch::Receiver<()>) -> Result<(), sansock::tokio::Error> {
+async fn session(
+    stream: TcpStream,
+    page: Response,
+    mut stopped: watch::Receiver<()>,
+) -> Result<(), sansock::tokio::Error> {
     stream.set_nodelay(true)?;
     let socket = tokio::select! {
-        opened = open(stream) => opened?,
+        opened = open(stream, page) => opened?,
         _ = stopped.changed() => None,
     };
     let Some(mut socket) = socket else { return Ok(()) };
@@ -84,10 +88,13 @@ async fn session(stream: TcpStream, mut stopped: watch::Receiver<()>) -> Result<
 }
 
 /// The opening handshake: no socket comes of it for a browser that wants the page.
-async fn open(stream: TcpStream) -> Result<Option<WebSocket<TcpStream>>, sansock::tokio::Error> {
+async fn open(
+    stream: TcpStream,
+    page: Response,
+) -> Result<Option<WebSocket<TcpStream>>, sansock::tokio::Error> {
     let incoming = accept_request(stream, Config::default()).await?;
     if incoming.request().is_err_and(asks_for_page) {
-        incoming.reject(page()).await?;
+        incoming.reject(page).await?;
         return Ok(None);
     }
     incoming.accept(Accept::new()).await.map(Some)
@@ -120,10 +127,4 @@ fn asks_for_page(rejection: &Rejection) -> bool {
         _ => return false,
     };
     rejection.head().is_some_and(|head| head.method() == method && head.target() == "/")
-}
-
-fn page() -> Response {
-    let page = Response::new(200).map(|response| response.body(PAGE));
-    let page = page.map(|page| page.header("Content-Type", "text/html; charset=utf-8"));
-    page.expect("200 is a status").expect("the header is well-formed")
 }

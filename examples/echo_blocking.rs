@@ -24,11 +24,11 @@ const LOOK: Duration = Duration::from_millis(200);
 fn main() -> Result<(), Box<dyn Error>> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:9001".into());
     let listener = TcpListener::bind(address)?;
+    let stopped = Arc::new(AtomicBool::new(false));
+    wake_on_signal(listener.local_addr()?, &stopped)?;
     println!("listening on ws://{}", listener.local_addr()?);
     io::stdout().flush()?;
 
-    let stopped = Arc::new(AtomicBool::new(false));
-    wake_on_signal(listener.local_addr()?, &stopped)?;
     let mut sessions = Vec::new();
     for stream in listener.incoming() {
         if stopped.load(Ordering::Relaxed) {

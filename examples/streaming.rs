@@ -22,7 +22,7 @@ fn main() -> ExitCode {
     let bytes = match std::env::args().skip(1).collect::<Vec<_>>().as_slice() {
         [] => Ok(1 << 30),
         [bytes] => bytes.parse(),
-        _ => "".parse(),
+        _ => "too many".parse(),
     };
     let Ok(bytes) = bytes else {
         eprintln!("usage: streaming [BYTES]");
@@ -41,11 +41,11 @@ fn main() -> ExitCode {
 async fn run(bytes: u64) -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let url = format!("ws://{}", listener.local_addr()?);
-    let receiver = tokio::spawn(receive(listener));
+    let server = tokio::spawn(receive(listener));
 
     let started = Instant::now();
     let sent = send(&url, bytes).await?;
-    let received = receiver.await??;
+    let received = server.await??;
     let seconds = started.elapsed().as_secs_f64();
 
     if received != sent {

@@ -198,7 +198,8 @@ pub struct CloseReport {
     pub received: Option<CloseFrame>,
     /// The code and reason that this endpoint sent, if it sent a Close frame with a body.
     pub sent: Option<CloseFrame>,
-    /// Whether Close frames went both ways ("closed _cleanly_", §7.1.4).
+    /// Whether the peer's Close frame came and one of this endpoint's was queued or sent ("closed
+    /// _cleanly_", §7.1.4): that the peer got it, no endpoint can know.
     pub clean: bool,
 }
 

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -43,7 +43,7 @@ use crate::time::Timestamp;
 /// ```
 ///
 /// ```
-/// use bytes::Buf;
+/// use bytes::{Buf, BufMut};
 /// use sansock::{Config, Connection, Event, Timestamp};
 ///
 /// let now = Timestamp::EPOCH;
@@ -52,7 +52,7 @@ use crate::time::Timestamp;
 ///
 /// client.text("hello")?;
 /// let bytes = client.output().copy_to_bytes(11);
-/// server.input().extend_from_slice(&bytes);
+/// server.input().put_slice(&bytes);
 /// server.handle_input(now);
 /// assert!(matches!(server.poll_event()?, Some(Event::Text(text)) if &*text == "hello"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -99,12 +99,18 @@ impl Connection {
         *self.send.output() = Output::from(bytes);
     }
 
-    /// The buffer to append received bytes to. Nothing else may be done to it.
+    /// The buffer to append received bytes to.
     ///
     /// What was handed out is dropped here, so an event must be done with before.
     #[inline]
-    pub fn input(&mut self) -> &mut Vec<u8> {
+    pub fn input(&mut self) -> impl BufMut {
         self.receive.input()
+    }
+
+    /// Gives the connection its first input without copying it.
+    pub(crate) fn begin_with(&mut self, bytes: Vec<u8>, now: Timestamp) {
+        *self.receive.buffer() = bytes;
+        self.receive.handle_input(now);
     }
 
     /// Says that bytes were appended to [`input`](Self::input), at this time.
@@ -243,11 +249,11 @@ impl Connection {
     /// copied; otherwise as [`poll_event`](Self::poll_event).
     ///
     /// ```
-    /// # use bytes::Buf;
+    /// use bytes::{Buf, BufMut};
     /// use sansock::{Config, Connection, Event, Timestamp};
     ///
     /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
-    /// connection.input().extend_from_slice(b"\x82\x82\0\0\0\0hi");
+    /// connection.input().put_slice(b"\x82\x82\0\0\0\0hi");
     /// connection.handle_input(Timestamp::EPOCH);
     ///
     /// while let Some((event, send)) = connection.poll_with_send()? {
@@ -289,8 +295,8 @@ impl Connection {
         self.receive.missing()
     }
 
-    /// How many bytes to ask the transport for: it follows the traffic, and within a large frame
-    /// what has come of it, never what the peer has only announced.
+    /// How many bytes to ask the transport for: it follows what reads have brought, never what the peer
+    /// has only announced. At most 64 KiB, or 512 KiB within a large frame.
     #[must_use]
     pub fn read_size(&self) -> usize {
         self.receive.read_size()

@@ -89,20 +89,33 @@ impl Inbox {
         }
     }
 
-    /// Drops what was handed out, if that is for free or has become the larger part.
+    /// Drops what was handed out, and the headers' gap, if that is for free or has become the larger
+    /// part.
     pub(crate) fn drop_front(&mut self) {
         if self.start == self.buf.len() {
             self.clear();
         } else if self.start >= self.buf.len() - self.start {
             self.shift(self.start);
         }
+        if self.pos - self.end > self.buf.len() - self.pos {
+            self.close_gap();
+        }
     }
 
-    /// Keeps the cursors in range, should an application have taken bytes away.
-    pub(crate) fn clamp(&mut self) {
-        self.pos = self.pos.min(self.buf.len());
-        self.end = self.end.min(self.pos);
-        self.start = self.start.min(self.end);
+    /// Makes room for a read of up to `size` bytes. A large message doubles its room, as long as the
+    /// frame under way is not known to need less: what it grows by here is not taken back while it
+    /// waits.
+    #[cfg(feature = "std")]
+    pub(crate) fn make_room(&mut self, size: usize, missing: Option<usize>) {
+        let len = self.buf.len();
+        if self.buf.capacity() - len >= size.div_ceil(2) {
+            return;
+        }
+        if len < size {
+            self.buf.reserve_exact(size);
+        } else {
+            self.buf.reserve_exact(missing.unwrap_or(len).clamp(size, len));
+        }
     }
 
     pub(crate) fn clear(&mut self) {

@@ -45,7 +45,7 @@ pub struct Output {
     flat: Vec<u8>,
     head: usize,
     spliced: VecDeque<Spliced>,
-    spliced_len: usize,
+    spliced_len: u64,
     written: u64,
 }
 
@@ -83,7 +83,7 @@ impl Output {
 
     /// Appends a payload by reference.
     pub(crate) fn splice(&mut self, bytes: Bytes) {
-        self.spliced_len += bytes.len();
+        self.spliced_len += bytes.len() as u64;
         self.spliced.push_back(Spliced { at: self.flat.len(), bytes });
     }
 
@@ -172,7 +172,7 @@ impl From<Vec<u8>> for Output {
 impl Buf for Output {
     #[inline]
     fn remaining(&self) -> usize {
-        self.flat.len() - self.head + self.spliced_len
+        (self.flat.len() - self.head).saturating_add(usize::try_from(self.spliced_len).unwrap_or(usize::MAX))
     }
 
     #[inline]
@@ -217,7 +217,7 @@ impl Buf for Output {
             if let Some(next) = self.spliced.front_mut().filter(|_| len > 0) {
                 let part = next.bytes.len().min(len);
                 next.bytes.advance(part);
-                self.spliced_len -= part;
+                self.spliced_len -= part as u64;
                 len -= part;
                 if next.bytes.is_empty() {
                     self.spliced.pop_front();

@@ -9,27 +9,33 @@ pub(crate) struct ReadSize {
 
 impl ReadSize {
     const LEAST: usize = 2 << 10;
+    /// Between frames: one connection must not keep the others waiting for long.
     const MOST: usize = 64 << 10;
+    /// Within a large frame, where fewer and larger reads save system calls.
+    const MOST_OF_FRAME: usize = 512 << 10;
 
     pub(crate) const fn new() -> Self {
         ReadSize { usual: 4 << 10, before: 0 }
     }
 
+    /// Notes how much the buffer holds before a read.
     pub(crate) fn expect(&mut self, before: usize) {
         self.before = before;
     }
 
+    /// Notes how much it holds after the read.
     pub(crate) fn adapt(&mut self, after: usize) {
         let arrived = after.saturating_sub(self.before);
         self.before = after;
-        if arrived >= self.usual {
-            self.usual = (2 * self.usual).min(Self::MOST);
+        if arrived >= self.usual.min(Self::MOST) {
+            self.usual = (2 * self.usual).min(Self::MOST_OF_FRAME);
         } else if arrived < self.usual / 4 {
             self.usual = (self.usual / 2).max(Self::LEAST);
         }
     }
 
-    pub(crate) fn size(&self, missing: usize, held: usize) -> usize {
-        missing.min(held.max(Self::MOST)).max(self.usual)
+    pub(crate) fn size(&self, missing: u64) -> usize {
+        let missing = usize::try_from(missing).unwrap_or(usize::MAX);
+        self.usual.min(missing.max(Self::MOST))
     }
 }

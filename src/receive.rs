@@ -3,6 +3,8 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
+use bytes::BufMut;
+
 use crate::close::{CloseCode, CloseFrame, Endpoint};
 use crate::config::{Config, Delivery};
 use crate::control::{Control, ControlPayload, Last, Orders};
@@ -136,10 +138,15 @@ impl ReceiveHalf {
         }
     }
 
-    /// The buffer to append received bytes to. Nothing else may be done to it.
+    /// The buffer to append received bytes to.
     ///
     /// What was handed out is dropped here, so an event must be done with before.
-    pub fn input(&mut self) -> &mut Vec<u8> {
+    pub fn input(&mut self) -> impl BufMut {
+        self.buffer()
+    }
+
+    /// [`input`](Self::input), with the bytes that were validated already in reach.
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         if self.end.is_some() {
             self.inbox.clear();
         }
@@ -148,9 +155,20 @@ impl ReceiveHalf {
         &mut self.inbox.buf
     }
 
+    /// [`input`](Self::input) with room, and how much of that to read into.
+    #[cfg(feature = "std")]
+    pub(crate) fn buffer_for_read(&mut self) -> (&mut Vec<u8>, usize) {
+        self.buffer();
+        let size = self.read_size();
+        let ends_here = self.phase == Phase::Payload && self.frame.is_final;
+        let missing = usize::try_from(self.frame.missing).ok().filter(|_| ends_here);
+        self.inbox.make_room(size, missing);
+        let room = self.inbox.buf.capacity() - self.inbox.buf.len();
+        (&mut self.inbox.buf, size.min(room))
+    }
+
     /// Says that bytes were appended to [`input`](Self::input), at this time.
     pub fn handle_input(&mut self, now: Timestamp) {
-        self.inbox.clamp();
         self.reads.adapt(self.inbox.buf.len());
         self.timers.input(now);
         // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
@@ -159,6 +177,8 @@ impl ReceiveHalf {
         if self.end.is_some() {
             self.inbox.clear();
         }
+        // A peer that never stops sending must not keep the clock from being looked at.
+        self.handle_timeout(now);
     }
 
     /// Says that the transport has ended: nothing more will be received.
@@ -221,12 +241,11 @@ impl ReceiveHalf {
         if self.phase == Phase::Payload { self.frame.missing } else { 0 }
     }
 
-    /// How many bytes to ask the transport for: it follows the traffic, and within a large frame
-    /// what has come of it, never what the peer has only announced.
+    /// How many bytes to ask the transport for: it follows what reads have brought, never what the peer
+    /// has only announced. At most 64 KiB, or 512 KiB within a large frame.
     #[must_use]
     pub fn read_size(&self) -> usize {
-        let missing = usize::try_from(self.missing()).unwrap_or(usize::MAX);
-        self.reads.size(missing, self.inbox.message().len())
+        self.reads.size(self.missing())
     }
 
     /// Whether the conversation is over: [`poll_event`](Self::poll_event) has no more events.
@@ -255,7 +274,7 @@ impl ReceiveHalf {
             None => false,
             // RFC 6455 §7.1.1: "The underlying TCP connection, in most normal cases, SHOULD be closed
             // first by the server, so that it holds the TIME_WAIT state and not the client".
-            Some(End::Closed(_)) => self.mask_bit != 0,
+            Some(End::Closed(_)) => self.mask_bit != 0 || self.cut == Some(Cut::Eof),
             // RFC 6455 §7.1.7: "the client MUST _Close the WebSocket Connection_ [...]. Similarly, to do
             // so, the server MUST _Close the WebSocket Connection_".
             Some(End::HungUp | End::Failed(_)) => true,
@@ -274,7 +293,7 @@ impl ReceiveHalf {
     pub fn overdue(&self) -> Option<Error> {
         match self.cut {
             Some(Cut::TimedOut(timer)) => Some(Error::TimedOut(timer)),
-            _ => None,
+            _ => self.is_out_of_time().then_some(Error::TimedOut(Timer::Closing)),
         }
     }
 

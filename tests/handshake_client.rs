@@ -6,7 +6,7 @@
 
 use core::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use proptest::prelude::*;
 use sansock::handshake::client::{ClientRequest, Established, Handshake, Outcome, Refused, UrlError};
 use sansock::handshake::server::{self, Accept};
@@ -64,13 +64,13 @@ fn deliveries(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
 fn feed<'a>(pieces: &'a [&'a [u8]]) -> (Result<Option<Outcome>, HandshakeError>, &'a [&'a [u8]]) {
     let mut handshake = client();
     for (index, piece) in pieces.iter().enumerate() {
-        handshake.input().extend_from_slice(piece);
+        handshake.input().put_slice(piece);
         let outcome = handshake.poll();
         match &outcome {
             Ok(None) => continue,
             Ok(_) => assert!(handshake.poll().unwrap().is_none(), "an outcome is handed out once"),
             Err(error) => {
-                handshake.input().extend_from_slice(with("X", &[]).as_bytes());
+                handshake.input().put_slice(with("X", &[]).as_bytes());
                 assert_eq!(handshake.poll().unwrap_err(), *error, "the first error is the only one");
             }
         }
@@ -329,7 +329,7 @@ fn hostile_24_frames_behind_the_head_are_delivered() {
         let mut connection = established.into_connection(NOW);
         let mut found = texts(&mut connection);
         for piece in rest {
-            connection.input().extend_from_slice(piece);
+            connection.input().put_slice(piece);
             connection.handle_input(NOW);
             found.extend(texts(&mut connection));
         }
@@ -344,7 +344,7 @@ fn section_4_our_client_and_our_server_agree() {
     let request = request.header("Cookie", "id=7; lang=en").unwrap().header("Origin", "https://b").unwrap();
     let mut client = Handshake::new(request, Config::default(), [1; 32], NOW);
     let mut server = server::Handshake::new(Config::default(), NOW);
-    server.input().extend_from_slice(drain(client.output()).as_bytes());
+    server.input().put_slice(drain(client.output()).as_bytes());
 
     let request = server.poll().unwrap().unwrap();
     assert_eq!((request.path(), request.query()), ("/chat", Some("room=1")));
@@ -356,7 +356,7 @@ fn section_4_our_client_and_our_server_agree() {
     server.text("welcome").unwrap();
 
     let len = server.output().remaining();
-    client.input().extend_from_slice(&server.output().copy_to_bytes(len));
+    client.input().put_slice(&server.output().copy_to_bytes(len));
     let Ok(Some(Outcome::Established(established))) = client.poll() else { panic!("refused") };
     assert_eq!(established.protocol(), Some("v1"));
     assert_eq!(established.header("x-served-by"), Some(&b"s1"[..]));
@@ -365,7 +365,7 @@ fn section_4_our_client_and_our_server_agree() {
 
     client.text("thanks").unwrap();
     let len = client.output().remaining();
-    server.input().extend_from_slice(&client.output().copy_to_bytes(len));
+    server.input().put_slice(&client.output().copy_to_bytes(len));
     server.handle_input(NOW);
     assert_eq!(texts(&mut server), ["thanks"]);
 }
@@ -373,10 +373,10 @@ fn section_4_our_client_and_our_server_agree() {
 #[test]
 fn section_4_1_our_server_refuses_our_client() {
     let (mut client, mut server) = (client(), server::Handshake::new(Config::default(), NOW));
-    server.input().extend_from_slice(drain(client.output()).as_bytes());
+    server.input().put_slice(drain(client.output()).as_bytes());
     let response = Response::new(401).unwrap().header("WWW-Authenticate", "Basic").unwrap().body("who?");
     let mut output = server.poll().unwrap().unwrap().reject(response);
-    client.input().extend_from_slice(drain(&mut output).as_bytes());
+    client.input().put_slice(drain(&mut output).as_bytes());
     let Ok(Some(Outcome::Refused(refused))) = client.poll() else { panic!("established") };
     assert_eq!((refused.status(), refused.reason(), refused.body()), (401, "Unauthorized", &b"who?"[..]));
     assert_eq!(refused.header("connection"), Some(&b"close"[..]));
@@ -387,7 +387,7 @@ fn hostile_13_deadline_and_end() {
     let response = with("X", &[]);
     for len in [0, response.len() - 1] {
         let mut handshake = client();
-        handshake.input().extend_from_slice(&response.as_bytes()[..len]);
+        handshake.input().put_slice(&response.as_bytes()[..len]);
         let deadline = handshake.poll_timeout().unwrap();
         assert_eq!(deadline, NOW + Duration::from_secs(10));
         handshake.handle_timeout(NOW + Duration::from_secs(9));
@@ -397,7 +397,7 @@ fn hostile_13_deadline_and_end() {
         assert_eq!(handshake.poll().unwrap_err(), HandshakeError::TimedOut);
 
         let mut handshake = client();
-        handshake.input().extend_from_slice(&response.as_bytes()[..len]);
+        handshake.input().put_slice(&response.as_bytes()[..len]);
         handshake.handle_eof();
         assert_eq!(handshake.poll().unwrap_err(), HandshakeError::UnexpectedEof);
     }
@@ -408,7 +408,10 @@ fn outcome(pieces: &[&[u8]]) -> Result<Option<(u16, usize)>, HandshakeError> {
     let (outcome, rest) = feed(pieces);
     let unfed = rest.iter().map(|piece| piece.len()).sum::<usize>();
     Ok(outcome?.map(|outcome| match outcome {
-        Outcome::Established(established) => (101, established.into_connection(NOW).input().len() + unfed),
+        Outcome::Established(established) => {
+            let left = isize::MAX as usize - established.into_connection(NOW).input().remaining_mut();
+            (101, left + unfed)
+        }
         Outcome::Refused(refused) => (refused.status(), refused.body().len() + unfed),
     }))
 }
@@ -429,4 +432,21 @@ proptest! {
             prop_assert_eq!(outcome(pieces), outcome(&all[0]));
         }
     }
+}
+
+#[test]
+fn section_4_1_the_body_of_a_refusal_is_waited_for() {
+    let refused = |end: fn(&mut Handshake)| {
+        let request = ClientRequest::new("ws://example.com/").unwrap();
+        let mut handshake = Handshake::new(request, Config::default(), [7; 32], NOW);
+        handshake.input().put_slice(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nnot");
+        assert!(handshake.poll().unwrap().is_none(), "four bytes are still to come");
+        end(&mut handshake);
+        let Some(Outcome::Refused(refused)) = handshake.poll().unwrap() else { panic!("refused") };
+        assert!(handshake.poll().unwrap().is_none(), "it is handed out once");
+        String::from_utf8(refused.body().to_vec()).unwrap()
+    };
+    assert_eq!(refused(|handshake| handshake.input().put_slice(b" you")), "not you");
+    assert_eq!(refused(Handshake::handle_eof), "not");
+    assert_eq!(refused(|handshake| handshake.handle_timeout(NOW + Duration::from_secs(10))), "not");
 }

@@ -86,14 +86,12 @@ pub(super) struct Clock {
     given: Option<Duration>,
     /// The read timeout that is set.
     armed: Option<Duration>,
-    /// No read waits longer than this.
-    most: Duration,
 }
 
 impl Clock {
     pub(super) fn new(io: &impl Transport) -> Self {
         let given = io.read_timeout().unwrap_or_default();
-        Clock { epoch: Instant::now(), given, armed: given, most: Duration::MAX }
+        Clock { epoch: Instant::now(), given, armed: given }
     }
 
     /// Takes a read timeout of the application's.
@@ -103,20 +101,14 @@ impl Clock {
         Ok(())
     }
 
-    /// The same clock for a reader that must look up now and then.
-    pub(super) fn looking_up(self) -> Self {
-        Clock { most: WRITE_SLICE, ..self }
-    }
-
     pub(super) fn now(&self) -> Timestamp {
         Timestamp::from_epoch(self.epoch.elapsed())
     }
 
-    /// Lets the next read wait no longer than until `deadline`. The timeout is set anew only when it
-    /// would last too long or far too short, not for every read.
-    fn arm(&mut self, io: &impl Transport, deadline: Option<Timestamp>) -> io::Result<()> {
-        let left =
-            deadline.map_or(self.most, |deadline| deadline.saturating_since(self.now()).min(self.most));
+    /// Lets the next read wait no longer than `most`, nor beyond `deadline`. The timeout is set anew only
+    /// when it would last too long or far too short, not for every read.
+    fn arm(&mut self, io: &impl Transport, most: Duration, deadline: Option<Timestamp>) -> io::Result<()> {
+        let left = deadline.map_or(most, |deadline| deadline.saturating_since(self.now()).min(most));
         let left = left.min(self.given.unwrap_or(Duration::MAX));
         if left == Duration::MAX || self.armed.is_some_and(|armed| left / 2 <= armed && armed <= left) {
             return Ok(());
@@ -134,17 +126,18 @@ impl Clock {
     }
 }
 
-/// Reads once, and tells the machine what came of it: bytes, the end, or the time.
+/// Reads once, waiting no longer than `most`, and tells the machine what came of it: bytes, the end, or
+/// the time.
 ///
 /// Fails with `WouldBlock` if the application's own timeout passed or the transport does not block.
 pub(super) fn read<Io: Transport>(
     io: &mut Io,
     receive: &mut ReceiveHalf,
     clock: &mut Clock,
+    most: Duration,
 ) -> io::Result<()> {
-    clock.arm(io, receive.poll_timeout())?;
-    let size = receive.read_size();
-    let input = receive.input();
+    clock.arm(io, most, receive.poll_timeout())?;
+    let (input, size) = receive.buffer_for_read();
     let held = input.len();
     input.resize(held + size, 0);
     let started = clock.now();
@@ -182,8 +175,9 @@ pub(super) fn look(receive: &mut ReceiveHalf, clock: &Clock) -> bool {
 /// Timeouts count in ticks of the kernel's clock: they may pass this much early.
 pub(super) const TICK: Duration = Duration::from_millis(4);
 
-/// How long one write waits at the most before deadlines are looked at.
-const WRITE_SLICE: Duration = Duration::from_secs(1);
+/// How long one write waits at the most before deadlines are looked at, and one read while there is
+/// something else to do.
+pub(super) const SLICE: Duration = Duration::from_secs(1);
 
 /// How many pieces of output one write may take.
 const PIECES: usize = 8;
@@ -191,11 +185,20 @@ const PIECES: usize = 8;
 /// A transport's sending side, and what has become of it.
 #[derive(Debug)]
 pub(super) struct Sink {
-    shut: bool,
-    /// The transport refused a write, and takes no more.
-    broken: bool,
-    /// Writes give up after [`WRITE_SLICE`], because the application has set no timeout.
+    state: State,
+    /// The transport was given bytes that it may hold back.
+    unflushed: bool,
+    /// Writes give up after [`SLICE`], because the application has set no timeout.
     sliced: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Open,
+    /// It is shut down, or cannot be.
+    Shut,
+    /// It refused a write, and takes no more.
+    Broken,
 }
 
 /// What became of writing all output.
@@ -209,9 +212,8 @@ pub(super) enum Flushed {
 impl Sink {
     pub(super) fn new(io: &impl Transport) -> Self {
         // Without a timeout a write may wait for ever: then so be it.
-        let sliced =
-            matches!(io.write_timeout(), Ok(None)) && io.set_write_timeout(Some(WRITE_SLICE)).is_ok();
-        Sink { shut: false, broken: false, sliced }
+        let sliced = matches!(io.write_timeout(), Ok(None)) && io.set_write_timeout(Some(SLICE)).is_ok();
+        Sink { state: State::Open, unflushed: false, sliced }
     }
 
     /// Writes all output, as far as it goes in a slice of time.
@@ -219,44 +221,70 @@ impl Sink {
     /// Fails with `WouldBlock` if the application's own timeout passed or the transport does not
     /// block. Any other error drops the output: there is no place for it any more.
     pub(super) fn flush(&mut self, io: &mut impl Transport, send: &mut SendHalf) -> io::Result<Flushed> {
-        if !send.output().has_remaining() {
+        if !send.output().has_remaining() && self.is_settled() && self.state != State::Broken {
             return Ok(Flushed::All);
         }
         let started = Instant::now();
-        match if self.broken { Err(ErrorKind::BrokenPipe.into()) } else { write_all(io, send) } {
+        match self.write_all(io, send, started) {
             Ok(()) => Ok(Flushed::All),
             Err(error) if is_would_block(&error) => {
-                let is_own = self.sliced && started.elapsed() + TICK >= WRITE_SLICE;
+                let is_own = self.sliced && started.elapsed() + TICK >= SLICE;
                 if is_own { Ok(Flushed::Some) } else { Err(ErrorKind::WouldBlock.into()) }
             }
             Err(error) => {
-                self.broken = true;
+                self.state = State::Broken;
                 send.output().clear();
                 Err(error)
             }
         }
     }
 
+    /// Whether all that was written is on its way, as far as it can be.
+    pub(super) fn is_settled(&self) -> bool {
+        self.state == State::Broken || !self.unflushed
+    }
+
     pub(super) fn shutdown(&mut self, io: &mut impl Transport) {
-        if !self.shut && !self.broken {
-            self.shut = true;
+        if self.state == State::Open {
+            self.state = State::Shut;
             // A failure to end what the peer may have ended already is no news.
             let _ = io.shutdown_write();
         }
     }
-}
 
-fn write_all(io: &mut impl Transport, send: &mut SendHalf) -> io::Result<()> {
-    while send.output().has_remaining() {
-        let output = send.output();
-        let mut pieces = [IoSlice::new(&[]); PIECES];
-        let count = output.chunks_vectored(&mut pieces);
-        match io.write_vectored(pieces.get(..count).unwrap_or_default()) {
-            Ok(0) => return Err(ErrorKind::WriteZero.into()),
-            Ok(len) => output.advance(len),
-            Err(error) if error.kind() == ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
+    fn write_all(
+        &mut self,
+        io: &mut impl Transport,
+        send: &mut SendHalf,
+        started: Instant,
+    ) -> io::Result<()> {
+        // Said again and again: whoever asks later must not believe that what was dropped has left.
+        if self.state == State::Broken {
+            return Err(ErrorKind::BrokenPipe.into());
         }
+        while send.output().has_remaining() {
+            let output = send.output();
+            let mut pieces = [IoSlice::new(&[]); PIECES];
+            let count = output.chunks_vectored(&mut pieces);
+            match io.write_vectored(pieces.get(..count).unwrap_or_default()) {
+                Ok(0) => return Err(ErrorKind::WriteZero.into()),
+                Ok(len) => output.advance(len),
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(error),
+            }
+            self.unflushed = true;
+            // A peer that takes a little now and then must not keep the clock from being looked at.
+            if self.sliced && send.output().has_remaining() && started.elapsed() >= SLICE {
+                return Err(ErrorKind::WouldBlock.into());
+            }
+        }
+        while self.unflushed {
+            match io.flush() {
+                Ok(()) => self.unflushed = false,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
-    io.flush()
 }

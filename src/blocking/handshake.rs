@@ -1,7 +1,7 @@
 //! Opening handshakes over blocking transports.
 
 use std::boxed::Box;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::time::{Duration, Instant};
 use std::vec::Vec;
@@ -75,7 +75,7 @@ where
             None => {}
         }
         let deadline = handshake.poll_timeout();
-        match clock.read(&mut io, handshake.input(), deadline)? {
+        match clock.read(&mut io, handshake.buffer(), deadline)? {
             Read::Bytes => {}
             Read::End => handshake.handle_eof(),
             Read::Deadline => handshake.handle_timeout(clock.now()),
@@ -107,7 +107,7 @@ pub fn accept_request<Io: Transport>(io: Io, config: Config) -> Result<Incoming<
             Err(rejection) => break Err(Box::new(rejection)),
         }
         let deadline = handshake.poll_timeout();
-        match clock.read(&mut io, handshake.input(), deadline)? {
+        match clock.read(&mut io, handshake.buffer(), deadline)? {
             Read::Bytes => {}
             Read::End => handshake.handle_eof(),
             Read::Deadline => handshake.handle_timeout(clock.now()),
@@ -180,7 +180,10 @@ fn refuse<Io: Transport>(mut io: Io, mut answer: Output) -> io::Result<()> {
 
 fn write(io: &mut impl Transport, output: &mut Output) -> io::Result<()> {
     while output.has_remaining() {
-        match io.write(output.chunk()) {
+        // Head and body leave together.
+        let mut pieces = [IoSlice::new(&[]); 2];
+        let count = output.chunks_vectored(&mut pieces);
+        match io.write_vectored(pieces.get(..count).unwrap_or_default()) {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(len) => output.advance(len),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

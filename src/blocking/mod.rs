@@ -43,7 +43,7 @@ pub use handshake::{Incoming, accept, accept_request, connect, connect_over, con
 pub use split::{Reader, Writer};
 
 use crate::{CloseCode, CloseReport, Connection, Event, Message};
-use drive::{Clock, Flushed, Sink, is_would_block, look, read};
+use drive::{Clock, Flushed, SLICE, Sink, is_would_block, look, read};
 
 /// A WebSocket over a blocking transport.
 ///
@@ -202,7 +202,10 @@ impl<Io: Transport> WebSocket<Io> {
             if self.connection.advance() == Ok(true) && !self.connection.is_ended() {
                 return Ok(true);
             }
-            if self.connection.is_finished() {
+            if self.is_finished() {
+                if self.connection.wants_shutdown() {
+                    self.sink.shutdown(&mut self.io);
+                }
                 return self.connection.advance().map(|_| false).map_err(Error::from);
             }
             self.step()?;
@@ -218,8 +221,11 @@ impl<Io: Transport> WebSocket<Io> {
         }
         let ended = self.connection.is_ended();
         if self.connection.wants_input() {
+            // What could not be written now must not wait for the peer to say something.
+            let is_written = self.connection.buffered() == 0 && self.sink.is_settled();
+            let most = if is_written { Duration::MAX } else { SLICE };
             let (receive, _) = self.connection.halves();
-            return match read(&mut self.io, receive, &mut self.clock) {
+            return match read(&mut self.io, receive, &mut self.clock, most) {
                 // Once the conversation is over, a reset is as good an end as any.
                 Err(error) if !ended || is_would_block(&error) => {
                     self.connection.handle_would_block();
@@ -228,7 +234,18 @@ impl<Io: Transport> WebSocket<Io> {
                 _ => Ok(()),
             };
         }
-        if self.connection.is_finished() { Ok(()) } else { self.flush() }
+        if self.is_finished() {
+            return Ok(());
+        }
+        match self.flush() {
+            Err(_) if self.is_finished() => Ok(()),
+            flushed => flushed,
+        }
+    }
+
+    fn is_finished(&mut self) -> bool {
+        self.connection.is_finished()
+            && (self.sink.is_settled() || self.connection.halves().0.is_out_of_time())
     }
 
     fn write(&mut self) -> io::Result<Flushed> {

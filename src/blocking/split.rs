@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::drive::{Clock, Flushed, Sink, Transport, is_would_block, read};
+use super::drive::{Clock, Flushed, SLICE, Sink, Transport, is_would_block, look, read};
 use super::{Error, WebSocket};
 use crate::control::Order;
 use crate::{CloseCode, CloseReport, Control, Event, Message, ReceiveHalf, SendError, SendHalf};
@@ -35,19 +35,22 @@ impl<Io> WebSocket<Io> {
         let _ = wire.append(&mut send);
         let (io, sending) = split(self.io);
         let shared = Arc::new(Shared {
+            turn: Mutex::default(),
             wire: Mutex::new(Wire { io: sending, sink: self.sink, send: wire, finished: false }),
             orders: Mutex::default(),
             close_sent: AtomicBool::new(send.is_closed()),
             progress: AtomicBool::new(false),
         });
-        let writer = Writer { send, shared: Arc::clone(&shared) };
-        (Reader { io, receive, clock: self.clock.looking_up(), shared }, writer)
+        let writer = Writer { send, behind: false, shared: Arc::clone(&shared) };
+        (Reader { io, receive, clock: self.clock, shared }, writer)
     }
 }
 
 /// What the halves share.
 #[derive(Debug)]
 struct Shared<W> {
+    /// Held while waiting for the wire: who lets go of it and wants it again comes second.
+    turn: Mutex<()>,
     wire: Mutex<Wire<W>>,
     /// What the receiving half wants sent: a pong, a ping and a last word at the most.
     orders: Mutex<VecDeque<Control>>,
@@ -70,6 +73,7 @@ struct Wire<W> {
 
 impl<W: Transport> Shared<W> {
     fn wire(&self) -> MutexGuard<'_, Wire<W>> {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -164,7 +168,7 @@ impl<R: Transport, W: Transport> Reader<R, W> {
             if advanced == Ok(true) && !self.receive.is_ended() {
                 return Ok(());
             }
-            if self.receive.is_ended() && self.end() {
+            if self.receive.is_ended() && self.end()? {
                 return advanced.map(drop).map_err(Error::from);
             }
             self.step()?;
@@ -178,8 +182,11 @@ impl<R: Transport, W: Transport> Reader<R, W> {
         if self.shared.progress.swap(false, Ordering::AcqRel) {
             self.receive.handle_written(self.clock.now());
         }
+        if !self.receive.wants_input() {
+            return Ok(());
+        }
         let ended = self.receive.is_ended();
-        match read(&mut self.io, &mut self.receive, &mut self.clock) {
+        match read(&mut self.io, &mut self.receive, &mut self.clock, SLICE) {
             // Once the conversation is over, a reset is as good an end as any.
             Err(error) if !ended || is_would_block(&error) => Err(error.into()),
             _ => Ok(()),
@@ -187,15 +194,22 @@ impl<R: Transport, W: Transport> Reader<R, W> {
     }
 
     /// The conversation is over: writes what is left and ends the transport; true when all is done.
-    fn end(&mut self) -> bool {
+    ///
+    /// Fails with `WouldBlock` if only writing is left, and the transport takes no more for now.
+    fn end(&mut self) -> Result<bool, Error> {
         let mut wire = self.shared.wire();
         let flushed = self.shared.flush(&mut wire);
         if matches!(flushed, Ok(Flushed::All)) && self.receive.ends_transport() {
             let Wire { io, sink, .. } = &mut *wire;
             sink.shutdown(io);
         }
-        wire.finished = self.receive.is_finished();
-        wire.finished
+        look(&mut self.receive, &self.clock);
+        let is_written = wire.send.buffered() == 0 && wire.sink.is_settled();
+        wire.finished = self.receive.is_finished() && (is_written || self.receive.is_out_of_time());
+        if !wire.finished && !self.receive.wants_input() {
+            flushed?;
+        }
+        Ok(wire.finished)
     }
 }
 
@@ -205,6 +219,8 @@ impl<R: Transport, W: Transport> Reader<R, W> {
 #[derive(Debug)]
 pub struct Writer<W> {
     send: SendHalf,
+    /// A flush that was given up may have left much on the wire.
+    behind: bool,
     shared: Arc<Shared<W>>,
 }
 
@@ -221,7 +237,7 @@ impl<W: Transport> Writer<W> {
     /// Queues a message, once less than [`Config::output_high_water`](crate::Config) waits.
     /// [`flush`](Self::flush) or [`send`](Self::send) sends it. Fails as [`send`](Self::send) does.
     pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        if self.send.is_above_high_water() {
+        if self.send.is_above_high_water() || self.behind && self.shared.wire().send.is_above_high_water() {
             self.flush()?;
         }
         Ok(self.send.send(message)?)
@@ -245,6 +261,7 @@ impl<W: Transport> Writer<W> {
                 self.shared.close_sent.store(true, Ordering::Release);
             }
             self.shared.serve();
+            self.behind = !matches!(flushed, Ok(Flushed::All));
             if flushed? == Flushed::All {
                 return Ok(());
             }

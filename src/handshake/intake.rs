@@ -78,6 +78,10 @@ impl Intake {
         Leftover { bytes: core::mem::take(&mut self.input), eof: self.eof }
     }
 
+    pub(super) fn is_eof(&self) -> bool {
+        self.eof
+    }
+
     pub(super) fn handle_eof(&mut self) {
         self.eof = true;
     }
@@ -103,8 +107,7 @@ impl Leftover {
     /// Hands it to the connection.
     pub(super) fn deliver(self, connection: &mut crate::Connection, now: Timestamp) {
         if !self.bytes.is_empty() {
-            *connection.input() = self.bytes;
-            connection.handle_input(now);
+            connection.begin_with(self.bytes, now);
         }
         if self.eof {
             connection.handle_eof();

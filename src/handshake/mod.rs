@@ -17,7 +17,7 @@
 //! together with the head are in the input of the connection; none are lost.
 //!
 //! ```
-//! use bytes::Buf;
+//! use bytes::{Buf, BufMut};
 //! use sansock::handshake::client::{self, ClientRequest, Outcome};
 //! use sansock::handshake::server::{self, Accept};
 //! use sansock::{Config, Timestamp};
@@ -27,12 +27,12 @@
 //! let mut client = client::Handshake::new(request, Config::default(), [7; 32], now);
 //! let mut server = server::Handshake::new(Config::default(), now);
 //!
-//! server.input().extend_from_slice(client.output().chunk());
+//! server.input().put_slice(client.output().chunk());
 //! let request = server.poll()?.expect("the whole request is there");
 //! assert_eq!((request.path(), request.query()), ("/chat", Some("room=1")));
 //! let mut server = request.accept(Accept::new().protocol("v2.chat"), now)?;
 //!
-//! client.input().extend_from_slice(server.output().chunk());
+//! client.input().put_slice(server.output().chunk());
 //! let Some(Outcome::Established(established)) = client.poll()? else { panic!("refused") };
 //! assert_eq!(established.protocol(), Some("v2.chat"));
 //! let mut client = established.into_connection(now);

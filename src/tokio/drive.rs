@@ -7,7 +7,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 use std::vec::Vec;
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -77,6 +77,12 @@ impl<Io> Sink<Io> {
         Sink { io, state: State::Open, unflushed: false, stalled: false }
     }
 
+    /// Whether nothing is left to do here: all that was written is on its way and, if this side `ends`
+    /// the transport, that is done.
+    pub(super) fn is_settled(&self, ends: bool) -> bool {
+        self.state != State::Open || !(ends || self.unflushed)
+    }
+
     /// Takes the receiving side off.
     pub(super) fn map<R, W>(self, split: impl FnOnce(Io) -> (R, W)) -> (R, Sink<W>) {
         let Sink { io, state, unflushed, stalled } = self;
@@ -98,7 +104,8 @@ impl<Io: AsyncWrite + Unpin> Sink<Io> {
     }
 
     fn poll_output(&mut self, cx: &mut Context<'_>, send: &mut SendHalf) -> Poll<io::Result<()>> {
-        if self.state == State::Broken && send.output().has_remaining() {
+        // Said again and again: whoever asks later must not believe that what was dropped has left.
+        if self.state == State::Broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         while send.output().has_remaining() {
@@ -145,8 +152,8 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
     receive: &mut ReceiveHalf,
     clock: &Clock,
 ) -> Poll<io::Result<()>> {
-    let size = receive.read_size();
-    match ready!(poll_append(io, cx, receive.input(), size)) {
+    let (input, size) = receive.buffer_for_read();
+    match ready!(poll_append(io, cx, input, size)) {
         Ok(0) => receive.handle_eof(),
         Ok(_) => receive.handle_input(clock.now()),
         Err(error) => {
@@ -157,14 +164,12 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
     Poll::Ready(Ok(()))
 }
 
-/// Appends what one read brings, into room that nobody has to clear before.
+/// Appends what one read brings, `size` bytes at the most, into room that nobody has to clear before.
 pub(super) fn poll_append<Io: AsyncRead + Unpin>(
     io: &mut Io,
     cx: &mut Context<'_>,
     input: &mut Vec<u8>,
     size: usize,
 ) -> Poll<io::Result<usize>> {
-    // Doubling is for what is large already: a first read has just the room it asks for.
-    if input.len() < size { input.reserve_exact(size) } else { input.reserve(size) }
-    pin!(io.read_buf(input)).poll(cx)
+    pin!(io.read_buf(&mut input.limit(size))).poll(cx)
 }

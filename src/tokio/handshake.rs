@@ -5,7 +5,6 @@ use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
 
-use bytes::Buf;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -60,7 +59,7 @@ where
             None => {}
         }
         let deadline = handshake.poll_timeout();
-        match poll_fn(|cx| poll_read(cx, &mut io, handshake.input(), &mut clock, deadline)).await? {
+        match poll_fn(|cx| poll_read(cx, &mut io, handshake.buffer(), &mut clock, deadline)).await? {
             Read::Bytes => {}
             Read::End => handshake.handle_eof(),
             Read::Deadline => handshake.handle_timeout(clock.now()),
@@ -96,7 +95,7 @@ where
             Err(rejection) => return Ok(Incoming { io, outcome: Err(Box::new(rejection)) }),
         }
         let deadline = handshake.poll_timeout();
-        match poll_fn(|cx| poll_read(cx, &mut io, handshake.input(), &mut clock, deadline)).await? {
+        match poll_fn(|cx| poll_read(cx, &mut io, handshake.buffer(), &mut clock, deadline)).await? {
             Read::Bytes => {}
             Read::End => handshake.handle_eof(),
             Read::Deadline => handshake.handle_timeout(clock.now()),
@@ -166,13 +165,8 @@ async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io, mut answer: Outp
 }
 
 async fn write<Io: AsyncWrite + Unpin>(io: &mut Io, output: &mut Output) -> io::Result<()> {
-    while output.has_remaining() {
-        let written = io.write(output.chunk()).await?;
-        if written == 0 {
-            return Err(io::ErrorKind::WriteZero.into());
-        }
-        output.advance(written);
-    }
+    // Head and body leave together where the transport allows.
+    io.write_all_buf(output).await?;
     io.flush().await
 }
 

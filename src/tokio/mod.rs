@@ -197,7 +197,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
             if self.connection.advance() == Ok(true) && !self.connection.is_ended() {
                 return Poll::Ready(Ok(true));
             }
-            if self.connection.is_finished() {
+            if self.is_finished() {
                 return Poll::Ready(self.connection.advance().map(|_| false).map_err(Error::from));
             }
             ready!(self.poll_io(cx))?;
@@ -208,11 +208,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         // A peer that has gone away may have left messages: the error shows when they are read.
         let _ = self.poll_write(cx);
-        if self.connection.is_finished() {
-            return Poll::Ready(Ok(()));
-        }
         if self.connection.wants_shutdown() {
             let _ = self.sink.poll_shutdown(cx);
+        }
+        if self.is_finished() {
+            return Poll::Ready(Ok(()));
         }
         if self.connection.wants_input() {
             let (receive, _) = self.connection.halves();
@@ -227,6 +227,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
             self.connection.handle_would_block();
         }
         self.poll_clock(cx).map(Ok)
+    }
+
+    fn is_finished(&mut self) -> bool {
+        let ends = self.connection.wants_shutdown();
+        self.connection.is_finished()
+            && (self.sink.is_settled(ends) || self.connection.halves().0.is_out_of_time())
     }
 
     fn poll_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {

@@ -229,8 +229,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
     }
 
     fn is_finished(&self) -> bool {
-        self.receive.is_finished()
-            && (self.receive.is_out_of_time() || self.shared.wire().send.buffered() == 0)
+        self.receive.is_finished() && (self.receive.is_out_of_time() || self.is_settled())
+    }
+
+    fn is_settled(&self) -> bool {
+        let wire = self.shared.wire();
+        wire.send.buffered() == 0 && wire.sink.is_settled(self.receive.ends_transport())
     }
 }
 
@@ -259,7 +263,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Writer<W> {
     ///
     /// Cancel-safe: a dropped call has queued nothing. Fails as [`send`](Self::send) does.
     pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        if self.send.is_above_high_water() {
+        if self.send.is_above_high_water() || self.is_wire_full() {
             self.flush().await?;
         }
         Ok(self.send.send(message)?)
@@ -291,6 +295,11 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Writer<W> {
     /// The sending half, to queue what the calls above do not name; [`flush`](Self::flush) sends it.
     pub fn half(&mut self) -> &mut SendHalf {
         &mut self.send
+    }
+
+    /// Whether a flush that was given up has left much on the wire.
+    fn is_wire_full(&self) -> bool {
+        self.shared.backlog.load(Ordering::Acquire) && self.shared.wire().send.is_above_high_water()
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {

@@ -8,7 +8,7 @@
 
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use sansock::{CloseReport, Config, Connection, Error, Event, Timestamp};
 
 /// What an event said, owned.
@@ -76,6 +76,11 @@ pub fn output(connection: &mut Connection) -> Vec<u8> {
     bytes
 }
 
+/// How many bytes the receive buffer holds.
+pub fn held(connection: &mut Connection) -> usize {
+    isize::MAX as usize - connection.input().remaining_mut()
+}
+
 pub fn server() -> Connection {
     Connection::server(Config::default(), Timestamp::EPOCH)
 }
@@ -92,7 +97,7 @@ pub fn feed(connection: &mut Connection, mut bytes: &[u8], cuts: &[usize]) -> Ve
     while !bytes.is_empty() {
         let (part, rest) = bytes.split_at(cuts.next().unwrap_or(usize::MAX).clamp(1, bytes.len()));
         bytes = rest;
-        connection.input().extend_from_slice(part);
+        connection.input().put_slice(part);
         connection.handle_input(Timestamp::EPOCH);
         for event in events(connection) {
             // The end is said again each time it is asked for.
@@ -223,7 +228,7 @@ fn carry(from: &mut Connection, to: &mut Connection, now: Timestamp, cuts: &[usi
     while !rest.is_empty() {
         let (part, after) = rest.split_at(cuts.next().unwrap_or(usize::MAX).clamp(1, rest.len()));
         rest = after;
-        to.input().extend_from_slice(part);
+        to.input().put_slice(part);
         to.handle_input(now);
         saw.extend(events(to));
     }

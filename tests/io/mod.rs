@@ -1,5 +1,10 @@
 //! A transport in memory whose every call follows a script, and a peer at its other end.
-#![allow(dead_code, clippy::unwrap_used, reason = "shared by tests that use parts of it")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "shared by tests that use parts of it"
+)]
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -11,6 +16,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
+use bytes::BufMut;
 use sansock::blocking::Transport;
 use sansock::{CloseCode, Config, Connection, Message, Timestamp};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -36,6 +42,12 @@ use Step::{Boast, Fail, Later, Move, Zero};
 /// Calls that cut and delay in many ways; each is repeated for ever.
 pub(crate) const SCRIPTS: [&[Step]; 5] =
     [&[Move(usize::MAX)], &[Move(1)], &[Later, Move(1)], &[Move(3), Later, Move(500), Later, Later], WORST];
+
+/// The sizes out of `sizes` that do not take a script for ever.
+pub(crate) fn fitting<'a>(script: &[Step], sizes: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
+    let is_quick = script.iter().any(|step| matches!(step, Move(most) if *most > 100));
+    sizes.iter().copied().filter(move |&size| is_quick || size < 5000)
+}
 
 /// Everything takes two calls at least, and moves little.
 pub(crate) const WORST: &[Step] = &[Later, Move(1), Later, Later, Move(2)];
@@ -88,7 +100,8 @@ pub(crate) struct Log {
     /// How many bytes each write brought.
     pub(crate) writes: Vec<usize>,
     pub(crate) read: usize,
-    pub(crate) is_shut: bool,
+    /// Its sending side was shut down before the other end's.
+    pub(crate) shut_first: bool,
     /// The read timeout at each read.
     pub(crate) timeouts: Vec<Option<Duration>>,
 }
@@ -116,7 +129,15 @@ pub(crate) struct End {
 pub(crate) fn duplex(room: usize) -> (End, End) {
     let lane = || {
         let bytes = VecDeque::new();
-        let lane = Lane { bytes, room, ended: false, read_fails: None, write_fails: None, reader: None, writer: None };
+        let lane = Lane {
+            bytes,
+            room,
+            ended: false,
+            read_fails: None,
+            write_fails: None,
+            reader: None,
+            writer: None,
+        };
         Arc::new(Mutex::new(lane))
     };
     let (one, other) = (lane(), lane());
@@ -181,6 +202,14 @@ impl End {
         bytes
     }
 
+    /// Puts back what was pulled.
+    pub(crate) fn give_back(&self, bytes: &[u8]) {
+        let mut lane = self.incoming.lock().unwrap();
+        for &byte in bytes.iter().rev() {
+            lane.bytes.push_front(byte);
+        }
+    }
+
     /// How many bytes the other end has not read.
     pub(crate) fn unread(&self) -> usize {
         self.outgoing.lock().unwrap().bytes.len()
@@ -214,7 +243,7 @@ impl End {
     }
 
     /// One read; `None` if there is nothing yet.
-    fn take(&self, buf: &mut [u8], waker: Option<&Waker>) -> Option<io::Result<usize>> {
+    fn fetch(&self, buf: &mut [u8], waker: Option<&Waker>) -> Option<io::Result<usize>> {
         let step = {
             let mut plan = self.plan();
             let timeout = plan.read_timeout;
@@ -237,9 +266,8 @@ impl End {
             *to = from;
         }
         if len > 0 {
-            if let Some(writer) = lane.writer.take() {
-                writer.wake();
-            }
+            lane.wake();
+            drop(lane);
             self.plan().log.read += len;
             return Some(Ok(len));
         }
@@ -266,7 +294,6 @@ impl End {
                 return None;
             }
         };
-        let mut plan = self.plan();
         let mut lane = self.outgoing.lock().unwrap();
         if let Some(kind) = lane.write_fails {
             return Some(Err(kind.into()));
@@ -277,13 +304,14 @@ impl End {
             return None;
         }
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(room).collect();
+        drop(lane);
+        let mut plan = self.plan();
         plan.log.writes.push(bytes.len());
-        match &mut plan.held {
-            Some(held) => held.extend(&bytes),
-            None => lane.bytes.extend(&bytes),
-        }
-        if let Some(reader) = lane.reader.take() {
-            reader.wake();
+        if let Some(held) = &mut plan.held {
+            held.extend(&bytes);
+        } else {
+            drop(plan);
+            self.push(&bytes);
         }
         Some(Ok(bytes.len()))
     }
@@ -306,7 +334,8 @@ impl End {
     }
 
     fn shut(&self) {
-        self.plan().log.is_shut = true;
+        let is_first = !self.is_ended();
+        self.plan().log.shut_first |= is_first;
         self.end();
     }
 }
@@ -317,7 +346,9 @@ fn ready<T>(outcome: Option<T>) -> Poll<T> {
 
 impl AsyncRead for End {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let read = self.take(buf.initialize_unfilled(), Some(cx.waker()));
+        // Clearing all the room for one byte would make long tests of short reads.
+        let room = self.incoming.lock().unwrap().bytes.len().clamp(1, buf.remaining().max(1));
+        let read = self.fetch(buf.initialize_unfilled_to(room), Some(cx.waker()));
         ready(read.map(|read| read.map(|len| buf.advance(len))))
     }
 }
@@ -343,16 +374,16 @@ impl AsyncWrite for End {
         ready(self.pass_on(Some(cx.waker())))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.shut();
-        Poll::Ready(Ok(()))
+    /// It implies a flush, as tokio demands.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready(self.pass_on(Some(cx.waker())).map(|flushed| flushed.map(|()| self.shut())))
     }
 }
 
 /// To a blocking caller this is a transport that does not block.
 impl Read for End {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        self.take(buf, None).unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()))
+        self.fetch(buf, None).unwrap_or_else(|| Err(ErrorKind::WouldBlock.into()))
     }
 }
 
@@ -427,7 +458,7 @@ impl Peer {
     /// All that has come since the last look, answered.
     pub(crate) fn hear(&mut self) -> Vec<Seen> {
         let bytes = self.end.pull(usize::MAX);
-        self.machine.input().extend_from_slice(&bytes);
+        self.machine.input().put_slice(&bytes);
         self.machine.handle_input(Timestamp::EPOCH);
         let seen = events(&mut self.machine);
         self.pass_on();

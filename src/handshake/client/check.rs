@@ -68,3 +68,8 @@ fn protocol<'a>(headers: &Headers, offered: &'a [String]) -> Result<Option<&'a s
         }
     }
 }
+
+/// How long the body of a refusal says it is, if it says so.
+pub(super) fn content_length(head: &ResponseParts) -> Option<usize> {
+    core::str::from_utf8(head.headers.first("content-length")?).ok()?.parse().ok()
+}

@@ -11,6 +11,7 @@ use core::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use bytes::BufMut;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
@@ -33,7 +34,7 @@ pub use request::ClientRequest;
 /// [`Config`]; all interim responses and the final one share [`Config::max_head`].
 ///
 /// ```
-/// use bytes::Buf;
+/// use bytes::{Buf, BufMut};
 /// use sansock::handshake::client::{ClientRequest, Handshake, Outcome};
 /// use sansock::{Config, Timestamp};
 ///
@@ -42,7 +43,7 @@ pub use request::ClientRequest;
 /// let mut handshake = Handshake::new(request, Config::default(), [7; 32], now);
 /// assert!(handshake.output().chunk().starts_with(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n"));
 ///
-/// handshake.input().extend_from_slice(b"HTTP/1.1 302 Found\r\nLocation: wss://example.org/\r\n\r\n");
+/// handshake.input().put_slice(b"HTTP/1.1 302 Found\r\nLocation: wss://example.org/\r\n\r\n");
 /// let Some(Outcome::Refused(refused)) = handshake.poll()? else { panic!("this is a redirect") };
 /// assert_eq!(refused.status(), 302);
 /// assert_eq!(refused.header("location"), Some(&b"wss://example.org/"[..]));
@@ -56,6 +57,16 @@ pub struct Handshake {
     /// What answers the key.
     accept: String,
     protocols: Vec<String>,
+    /// A refusal whose body is still coming.
+    refused: Option<Refusal>,
+    max_body: usize,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    head: ResponseParts,
+    /// How much of its body to wait for.
+    wanted: usize,
 }
 
 impl Handshake {
@@ -72,6 +83,7 @@ impl Handshake {
         let mut nonce = [0; 16];
         keys.fill_bytes(&mut nonce);
         let key = STANDARD.encode(nonce);
+        let max_body = config.max_head;
         Handshake {
             intake: Intake::new(&config, usize::MAX, now),
             config,
@@ -79,6 +91,8 @@ impl Handshake {
             keys: Some(Box::new(keys)),
             accept: accept_key(&key),
             protocols: request.into_protocols(),
+            refused: None,
+            max_body,
         }
     }
 
@@ -87,17 +101,26 @@ impl Handshake {
         &mut self.output
     }
 
-    /// The buffer to append received bytes to. Nothing else may be done to it.
-    pub fn input(&mut self) -> &mut Vec<u8> {
+    /// The buffer to append received bytes to.
+    pub fn input(&mut self) -> impl BufMut {
         self.intake.input()
     }
 
-    /// What became of the request, once all of the response's head is there; `None` if more input is
+    #[cfg(feature = "std")]
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+        self.intake.input()
+    }
+
+    /// What became of the request, once all of the response's head is there, and of a refusal's body as
+    /// much as its `Content-Length` announces, at most [`Config::max_head`]; `None` if more input is
     /// needed. It is handed out once: from then on there is `None`.
     ///
     /// Fails if the response is not one of HTTP/1, exceeds the limits, or is a 101 that RFC 6455 §4.1
     /// does not let pass, and then with the same error for ever.
     pub fn poll(&mut self) -> Result<Option<Outcome>, HandshakeError> {
+        if self.refused.is_some() {
+            return Ok(self.refuse());
+        }
         while let Some(raw) = self.intake.poll()? {
             let head = ResponseParts::parse(raw).map_err(|error| self.intake.fail(error))?;
             match head.status {
@@ -107,7 +130,11 @@ impl Handshake {
                 ..200 => {}
                 // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
                 // handles the response per HTTP [RFC2616] procedures."
-                _ => return Ok(Some(Outcome::Refused(Refused::new(head, self.intake.finish().bytes)))),
+                _ => {
+                    let wanted = check::content_length(&head).unwrap_or(0).min(self.max_body);
+                    self.refused = Some(Refusal { head, wanted });
+                    return Ok(self.refuse());
+                }
             }
         }
         Ok(None)
@@ -121,13 +148,30 @@ impl Handshake {
     /// Says what time it is. Needed when [`poll_timeout`](Self::poll_timeout) is reached; harmless at
     /// any other time.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        self.intake.handle_timeout(now);
+        match &mut self.refused {
+            // What came of the body by now is better than an error.
+            Some(refusal) if self.intake.poll_timeout().is_some_and(|deadline| now >= deadline) => {
+                refusal.wanted = 0;
+            }
+            Some(_) => {}
+            None => self.intake.handle_timeout(now),
+        }
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout); `None` once the handshake is over.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
         self.intake.poll_timeout()
+    }
+
+    /// The refusal, once its body is there as far as it is waited for.
+    fn refuse(&mut self) -> Option<Outcome> {
+        let wanted = self.refused.as_ref()?.wanted;
+        if self.intake.input().len() < wanted && !self.intake.is_eof() {
+            return None;
+        }
+        let Refusal { head, .. } = self.refused.take()?;
+        Some(Outcome::Refused(Refused::new(head, self.intake.finish().bytes)))
     }
 
     fn establish(&mut self, head: ResponseParts) -> Result<Option<Outcome>, HandshakeError> {

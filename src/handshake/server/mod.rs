@@ -5,6 +5,7 @@ mod rejection;
 mod request;
 
 use alloc::vec::Vec;
+use bytes::BufMut;
 use core::fmt;
 
 use super::head::RequestParts;
@@ -27,16 +28,16 @@ const MAX_REQUEST_LINE: usize = 8 << 10;
 /// is a [`Request`] or a [`Rejection`]. Limits are those of [`Config`], and 8 KiB for the request line.
 ///
 /// ```
-/// use bytes::Buf;
+/// use bytes::{Buf, BufMut};
 /// use sansock::handshake::server::{Accept, Handshake};
 /// use sansock::{Config, Timestamp};
 ///
 /// let now = Timestamp::EPOCH;
 /// let mut handshake = Handshake::new(Config::default(), now);
-/// handshake.input().extend_from_slice(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n");
+/// handshake.input().put_slice(b"GET /chat HTTP/1.1\r\nHost: example.com\r\n");
 /// assert!(handshake.poll()?.is_none());
 ///
-/// handshake.input().extend_from_slice(
+/// handshake.input().put_slice(
 ///     b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
 ///       Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://example.com\r\n\r\n",
 /// );
@@ -60,8 +61,13 @@ impl Handshake {
         Handshake { config, intake }
     }
 
-    /// The buffer to append received bytes to. Nothing else may be done to it.
-    pub fn input(&mut self) -> &mut Vec<u8> {
+    /// The buffer to append received bytes to.
+    pub fn input(&mut self) -> impl BufMut {
+        self.intake.input()
+    }
+
+    #[cfg(feature = "std")]
+    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
         self.intake.input()
     }
 

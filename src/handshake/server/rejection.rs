@@ -17,7 +17,7 @@ use crate::output::Output;
 /// use sansock::{Config, Timestamp};
 ///
 /// let mut handshake = server::Handshake::new(Config::default(), Timestamp::EPOCH);
-/// handshake.input().extend_from_slice(b"GET /index.html HTTP/1.1\r\nHost: example.com\r\n\r\n");
+/// handshake.input().put_slice(b"GET /index.html HTTP/1.1\r\nHost: example.com\r\n\r\n");
 /// let rejection = handshake.poll().unwrap_err();
 /// let output = match (rejection.error(), rejection.head()) {
 ///     (HandshakeError::UpgradeMissing, Some(head)) if head.target() == "/index.html" => {

@@ -1,0 +1,237 @@
+//! A socket in two, in two threads.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+mod io;
+
+use std::io::{ErrorKind, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use common::{Seen, binary, text};
+use io::Step::Later;
+use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, server_machine};
+use sansock::blocking::{Error, Reader, WebSocket, Writer};
+use sansock::{CloseCode, Config, Connection, Error as Failure, Event, Message, SendError, Timer};
+
+const WIDE: usize = usize::MAX;
+const SHORT: Duration = Duration::from_millis(40);
+
+fn halves(end: End) -> (Reader<End, End>, Writer<End>) {
+    WebSocket::over(end, server_machine(Config::default())).split_with(|io| (io.clone(), io))
+}
+
+/// What a call gave, unless it says "not now".
+fn now<T>(outcome: Result<T, Error>) -> Option<Result<T, Error>> {
+    match outcome {
+        Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => None,
+        outcome => Some(outcome),
+    }
+}
+
+fn tcp(machine: Connection) -> (TcpStream, Reader<TcpStream, TcpStream>, Writer<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (reader, writer) = WebSocket::over(listener.accept().unwrap().0, machine).split().unwrap();
+    (near, reader, writer)
+}
+
+fn close_of_a_client() -> Vec<u8> {
+    let mut machine = client_machine(Config::default());
+    machine.close(CloseCode::NORMAL, "").unwrap();
+    common::output(&mut machine)
+}
+
+#[test]
+fn hostile_82_would_block_at_every_call_loses_nothing() {
+    let _guard = guard();
+    for script in SCRIPTS {
+        let (near, far) = duplex(300);
+        let client = WebSocket::over(near.clone().always(script), client_machine(Config::default()));
+        let (mut client, mut client_writer) = client.split_with(|io| (io.clone(), io));
+        let (mut server, mut server_writer) = halves(far.always(script));
+        let messages: Vec<Message> = (0..100).map(|i: u8| vec![i; 13 * usize::from(i)].into()).collect();
+        let (mut unsent, mut echoed) = (messages.iter(), Vec::new());
+        while echoed.len() < messages.len() {
+            if let Some(message) = unsent.next() {
+                let _ = now(client_writer.send(message.clone()));
+            }
+            let _ = now(client_writer.flush());
+            if let Some(message) = now(server.recv()) {
+                let _ = now(server_writer.send(message.unwrap().unwrap()));
+            }
+            let _ = now(server_writer.flush());
+            echoed.extend(now(client.recv()).map(|message| message.unwrap().unwrap()));
+        }
+        assert_eq!(echoed, messages);
+        let _ = now(client_writer.close(CloseCode::NORMAL, "bye"));
+        let (mut client_ended, mut server_ended) = (false, false);
+        while !(client_ended && server_ended) {
+            let _ = now(client_writer.flush());
+            server_ended = server_ended || now(server.recv()).is_some_and(|end| end.unwrap().is_none());
+            client_ended = client_ended || now(client.recv()).is_some_and(|end| end.unwrap().is_none());
+            if client_ended {
+                near.end();
+            }
+        }
+        assert!(client.closed().unwrap().clean && server.closed().unwrap().clean);
+    }
+}
+
+#[test]
+fn a_pong_leaves_behind_the_frame_that_the_writer_left_half_written() {
+    let _guard = guard();
+    for half in [1, 2, 100, 4999, WIDE] {
+        let (mut peer, end) = Peer::client(half);
+        let (mut reader, mut writer) = halves(end);
+        // With room for all there is no half frame: the pong leaves though the writer is never used.
+        let mut expected = Vec::new();
+        if half != WIDE {
+            assert!(now(writer.send(vec![1; 5000])).is_none());
+            expected.push(binary(&[1; 5000]));
+        }
+        expected.push(Seen::Pong(b"?".into()));
+        peer.ping(b"?");
+        assert!(matches!(reader.next(), Ok(Some(Event::Ping(b"?")))));
+        let mut seen = Vec::new();
+        while seen.len() < expected.len() {
+            assert!(now(reader.next()).is_none());
+            seen.extend(peer.hear());
+            if half != WIDE {
+                let _ = now(writer.flush());
+            }
+        }
+        assert_eq!(seen, expected);
+    }
+}
+
+#[test]
+fn hostile_77_given_up_calls_of_a_writer_leave_bounded_memory() {
+    let _guard = guard();
+    let (_peer, end) = Peer::client(10);
+    let machine = server_machine(config(|c| c.output_high_water = 10_000));
+    let (_reader, mut writer) = WebSocket::over(end, machine).split_with(|io| (io.clone(), io));
+    let fed = (0..1000).filter(|_| now(writer.feed(vec![0; 1000])).is_some()).count();
+    assert!(fed < 30, "{fed}");
+}
+
+#[test]
+fn a_writer_hears_of_an_error_that_its_reader_saw_first() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(10);
+    let (mut reader, mut writer) = halves(end);
+    assert!(now(writer.send("longer than the transport takes")).is_none());
+    peer.end.refuse(ErrorKind::BrokenPipe);
+    peer.ping(b"the pong meets the error");
+    assert!(matches!(reader.next(), Ok(Some(Event::Ping(_)))));
+    assert!(now(reader.next().map(drop)).is_none());
+    assert!(matches!(writer.flush(), Err(Error::Io(error)) if error.kind() == ErrorKind::BrokenPipe));
+}
+
+#[test]
+fn a_close_reply_that_would_block_is_written_before_the_end() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    end.next_writes(&[Later; 5]);
+    let (mut reader, _writer) = halves(end);
+    peer.close();
+    peer.end.end();
+    let ended = (0..100).find_map(|_| now(reader.recv()));
+    assert!(matches!(ended, Some(Ok(None))));
+    assert_eq!(peer.hear(), [Seen::End]);
+}
+
+#[test]
+fn the_peers_close_makes_the_writer_fail() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let (mut reader, mut writer) = halves(end);
+    writer.send("fine").unwrap();
+    peer.close();
+    peer.end.end();
+    assert!(reader.recv().unwrap().is_none());
+    assert!(matches!(writer.send("late"), Err(Error::Send(SendError::Closed))));
+    assert!(matches!(writer.flush(), Err(Error::Send(SendError::Closed))));
+    assert_eq!(peer.hear(), [text("fine"), Seen::End]);
+}
+
+#[test]
+fn the_writers_close_has_a_deadline_though_the_reader_waits_already() {
+    let _guard = guard();
+    let (_near, mut reader, mut writer) = tcp(server_machine(config(|c| c.close_timeout = SHORT)));
+    let (waits, waiting) = mpsc::channel();
+    let reading = thread::spawn(move || {
+        waits.send(()).unwrap();
+        reader.recv()
+    });
+    waiting.recv().unwrap();
+    writer.close(CloseCode::NORMAL, "").unwrap();
+    let read = reading.join().unwrap();
+    assert!(matches!(read, Err(Error::Connection(Failure::TimedOut(Timer::Closing)))));
+    assert!(matches!(writer.send("late"), Err(Error::Send(SendError::Closed))));
+}
+
+/// A writer that is stuck takes the wire again and again: the reader must get it in between.
+#[test]
+fn hostile_54_a_stuck_writer_does_not_keep_the_reader_from_the_end() {
+    let _guard = guard();
+    for hangs_up in [false, true] {
+        let (mut near, mut reader, mut writer) = tcp(server_machine(config(|c| c.close_timeout = SHORT)));
+        let writing = thread::spawn(move || writer.send(vec![0; 64 << 20]));
+        near.write_all(&close_of_a_client()).unwrap();
+        if hangs_up {
+            near.shutdown(Shutdown::Write).unwrap();
+        }
+        assert!(reader.recv().unwrap().is_none());
+        assert!(reader.closed().unwrap().clean);
+        drop(near);
+        assert!(writing.join().unwrap().is_err());
+    }
+}
+
+#[test]
+fn a_writer_goes_on_when_its_reader_is_dropped() {
+    let _guard = guard();
+    let (near, reader, mut writer) = tcp(server_machine(Config::default()));
+    let writing = thread::spawn(move || writer.send(vec![1; 16 << 20]));
+    drop(reader);
+    let mut client = WebSocket::over(near, client_machine(config(|c| c.max_message = u64::MAX)));
+    assert_eq!(client.recv().unwrap().unwrap().as_bytes().len(), 16 << 20);
+    writing.join().unwrap().unwrap();
+}
+
+/// One end floods while it reads what the other one floods, and closes when it has all.
+fn flood(mut reader: Reader<TcpStream, TcpStream>, mut writer: Writer<TcpStream>, count: usize) {
+    let (have_all, all) = mpsc::channel();
+    let writing = thread::spawn(move || {
+        for i in 0..count {
+            writer.feed(vec![0; i % 3000]).unwrap();
+            if i % 16 == 0 {
+                writer.ping(b"?").unwrap();
+            }
+        }
+        let _ = writer.flush();
+        all.recv().unwrap();
+        // The other end may have closed by now.
+        let _ = writer.close(CloseCode::NORMAL, "");
+    });
+    for i in 0..count {
+        assert_eq!(reader.recv().unwrap().unwrap().as_bytes().len(), i % 3000);
+    }
+    have_all.send(()).unwrap();
+    assert!(reader.recv().unwrap().is_none());
+    writing.join().unwrap();
+}
+
+#[test]
+fn two_floods_do_not_lock_each_other() {
+    let _guard = guard();
+    let (near, reader, writer) = tcp(server_machine(config(|c| c.ping_interval = None)));
+    let client = WebSocket::over(near, client_machine(config(|c| c.ping_interval = None)));
+    let (client_reader, client_writer) = client.split().unwrap();
+    let one = thread::spawn(move || flood(client_reader, client_writer, 20_000));
+    flood(reader, writer, 20_000);
+    one.join().unwrap();
+}
