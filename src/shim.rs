@@ -9,7 +9,7 @@ use rand::rngs::SysRng;
 
 use crate::handshake::client::{Refused, UrlError};
 use crate::handshake::server::AcceptError;
-use crate::handshake::{HandshakeError, InvalidHeader};
+use crate::handshake::{HandshakeError, InvalidHeader, InvalidStatus};
 use crate::{Error as ConnectionError, SendError};
 
 /// Why a call of a shim failed, sorted by where the fault lies. Converts into [`std::io::Error`].
@@ -32,6 +32,8 @@ pub enum Error {
     Secure,
     /// A header or subprotocol that the application gave is malformed.
     Header(InvalidHeader),
+    /// A status that the application gave is none of an answer.
+    Status(InvalidStatus),
     /// The transport failed.
     Io(io::Error),
 }
@@ -47,6 +49,7 @@ impl fmt::Display for Error {
             Error::Url(error) => error.fmt(f),
             Error::Secure => f.write_str("wss needs a TLS stream of the caller's"),
             Error::Header(error) => error.fmt(f),
+            Error::Status(error) => error.fmt(f),
             Error::Io(error) => error.fmt(f),
         }
     }
@@ -72,7 +75,8 @@ macro_rules! from {
 }
 
 from!(ConnectionError => Connection, SendError => Send, HandshakeError => Handshake, UrlError => Url,
-      AcceptError => Accept, InvalidHeader => Header, io::Error => Io);
+      AcceptError => Accept, InvalidHeader => Header,
+      InvalidStatus => Status, io::Error => Io);
 
 impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
@@ -85,7 +89,7 @@ impl From<Error> for io::Error {
             | Error::Handshake(HandshakeError::UnexpectedEof) => io::ErrorKind::UnexpectedEof,
             Error::Connection(_) | Error::Handshake(_) => io::ErrorKind::InvalidData,
             Error::Send(SendError::Closed) => io::ErrorKind::BrokenPipe,
-            Error::Send(_) | Error::Url(_) | Error::Header(_) | Error::Accept(_) => {
+            Error::Send(_) | Error::Url(_) | Error::Header(_) | Error::Status(_) | Error::Accept(_) => {
                 io::ErrorKind::InvalidInput
             }
             Error::Secure => io::ErrorKind::Unsupported,

@@ -263,9 +263,9 @@ async fn hostile_84_close() {
 /// Messages of many sizes, each known by its content.
 fn conversation() -> Vec<Message> {
     (0..40)
-        .map(
-            |i: u8| if i % 3 == 0 { "x".repeat(i.into()).into() } else { vec![i; 7 * usize::from(i)].into() },
-        )
+        .map(|i: u8| {
+            if i.is_multiple_of(3) { "x".repeat(i.into()).into() } else { vec![i; 7 * usize::from(i)].into() }
+        })
         .collect()
 }
 
@@ -281,10 +281,10 @@ async fn hostile_84_a_conversation_of_dropped_futures() {
         let (mut unsent, mut echoed) = (messages.iter(), Vec::new());
         let mut next = unsent.next();
         while echoed.len() < messages.len() {
-            if let Some(message) = next {
-                if poll_once(client.feed(message.clone())).is_some() {
-                    next = unsent.next();
-                }
+            if let Some(message) = next
+                && poll_once(client.feed(message.clone())).is_some()
+            {
+                next = unsent.next();
             }
             let _ = poll_once(client.flush());
             echoed.extend(poll_once(client.recv()).and_then(Result::unwrap));

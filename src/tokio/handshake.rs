@@ -183,6 +183,7 @@ fn poll_read<Io: AsyncRead + Unpin>(
     clock: &mut Clock,
     deadline: Option<Timestamp>,
 ) -> Poll<io::Result<Read>> {
+    input.reserve(HEAD_READ);
     if let Poll::Ready(len) = poll_append(io, cx, input, HEAD_READ) {
         return Poll::Ready(len.map(|len| if len == 0 { Read::End } else { Read::Bytes }));
     }

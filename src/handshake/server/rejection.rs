@@ -13,6 +13,7 @@ use crate::output::Output;
 /// transport.
 ///
 /// ```
+/// use bytes::BufMut;
 /// use sansock::handshake::{HandshakeError, Response, server};
 /// use sansock::{Config, Timestamp};
 ///
