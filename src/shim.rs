@@ -8,8 +8,7 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::handshake::client::{Refused, UrlError};
-use crate::handshake::server::AcceptError;
-use crate::handshake::{HandshakeError, InvalidHeader, InvalidStatus};
+use crate::handshake::{HandshakeError, InvalidHeader, InvalidStatus, Response};
 use crate::{Error as ConnectionError, SendError};
 
 /// Why a call of a shim failed, sorted by where the fault lies. Converts into [`std::io::Error`].
@@ -22,8 +21,9 @@ pub enum Error {
     Send(SendError),
     /// The opening handshake failed.
     Handshake(HandshakeError),
-    /// The subprotocol that the server's application chose was not offered.
-    Accept(AcceptError),
+    /// The subprotocol that the server's application chose was not offered (RFC 6455 §4.2.2); the
+    /// client was answered with 500.
+    ProtocolNotOffered,
     /// The server answered with something else than 101: a redirect, a demand to log in, a refusal.
     Refused(Box<Refused>),
     /// The URL is not one of a WebSocket.
@@ -44,7 +44,9 @@ impl fmt::Display for Error {
             Error::Connection(error) => error.fmt(f),
             Error::Send(error) => error.fmt(f),
             Error::Handshake(error) => error.fmt(f),
-            Error::Accept(error) => error.fmt(f),
+            Error::ProtocolNotOffered => {
+                f.write_str("the chosen subprotocol was not offered (RFC 6455 section 4.2.2)")
+            }
             Error::Refused(refused) => write!(f, "the server answered with status {}", refused.status()),
             Error::Url(error) => error.fmt(f),
             Error::Secure => f.write_str("wss needs a TLS stream of the caller's"),
@@ -75,7 +77,7 @@ macro_rules! from {
 }
 
 from!(ConnectionError => Connection, SendError => Send, HandshakeError => Handshake, UrlError => Url,
-      AcceptError => Accept, InvalidHeader => Header,
+      InvalidHeader => Header,
       InvalidStatus => Status, io::Error => Io);
 
 impl From<Error> for io::Error {
@@ -89,9 +91,11 @@ impl From<Error> for io::Error {
             | Error::Handshake(HandshakeError::UnexpectedEof) => io::ErrorKind::UnexpectedEof,
             Error::Connection(_) | Error::Handshake(_) => io::ErrorKind::InvalidData,
             Error::Send(SendError::Closed) => io::ErrorKind::BrokenPipe,
-            Error::Send(_) | Error::Url(_) | Error::Header(_) | Error::Status(_) | Error::Accept(_) => {
-                io::ErrorKind::InvalidInput
-            }
+            Error::Send(_)
+            | Error::Url(_)
+            | Error::Header(_)
+            | Error::Status(_)
+            | Error::ProtocolNotOffered => io::ErrorKind::InvalidInput,
             Error::Secure => io::ErrorKind::Unsupported,
         };
         match error {
@@ -99,6 +103,11 @@ impl From<Error> for io::Error {
             error => io::Error::new(kind, error),
         }
     }
+}
+
+/// The answer to a client whose request the application could not accept after all.
+pub(crate) fn internal_error() -> Result<Response, Error> {
+    Ok(Response::new(500)?)
 }
 
 /// A seed for a client's keys.

@@ -177,9 +177,11 @@ fn the_writers_close_has_a_deadline_though_the_reader_waits_already() {
 #[test]
 fn hostile_54_a_stuck_writer_does_not_keep_the_reader_from_the_end() {
     let _guard = guard();
-    for hangs_up in [false, true] {
+    let ends = |hangs_up| {
         let (mut near, mut reader, mut writer) = tcp(server_machine(config(|c| c.close_timeout = SHORT)));
         let writing = thread::spawn(move || writer.send(vec![0; 64 << 20]));
+        // Now it has the wire.
+        assert_eq!(near.peek(&mut [0]).unwrap(), 1);
         near.write_all(&close_of_a_client()).unwrap();
         if hangs_up {
             near.shutdown(Shutdown::Write).unwrap();
@@ -188,7 +190,11 @@ fn hostile_54_a_stuck_writer_does_not_keep_the_reader_from_the_end() {
         assert!(reader.closed().unwrap().clean);
         drop(near);
         assert!(writing.join().unwrap().is_err());
-    }
+    };
+    thread::scope(|scope| {
+        scope.spawn(|| ends(true));
+        scope.spawn(|| ends(false));
+    });
 }
 
 #[test]

@@ -86,12 +86,14 @@ pub(super) struct Clock {
     given: Option<Duration>,
     /// The read timeout that is set.
     armed: Option<Duration>,
+    /// Since when the application waits for the peer.
+    waiting: Timestamp,
 }
 
 impl Clock {
     pub(super) fn new(io: &impl Transport) -> Self {
         let given = io.read_timeout().unwrap_or_default();
-        Clock { epoch: Instant::now(), given, armed: given }
+        Clock { epoch: Instant::now(), given, armed: given, waiting: Timestamp::EPOCH }
     }
 
     /// Takes a read timeout of the application's.
@@ -105,11 +107,22 @@ impl Clock {
         Timestamp::from_epoch(self.epoch.elapsed())
     }
 
+    /// The application begins to wait.
+    pub(super) fn begin(&mut self) {
+        self.waiting = self.now();
+    }
+
+    /// How long the application wants to wait yet.
+    fn patience(&self) -> Duration {
+        let waited = self.now().saturating_since(self.waiting);
+        self.given.map_or(Duration::MAX, |given| given.saturating_sub(waited))
+    }
+
     /// Lets the next read wait no longer than `most`, nor beyond `deadline`. The timeout is set anew only
     /// when it would last too long or far too short, not for every read.
     fn arm(&mut self, io: &impl Transport, most: Duration, deadline: Option<Timestamp>) -> io::Result<()> {
         let left = deadline.map_or(most, |deadline| deadline.saturating_since(self.now()).min(most));
-        let left = left.min(self.given.unwrap_or(Duration::MAX));
+        let left = left.min(self.patience());
         if left == Duration::MAX || self.armed.is_some_and(|armed| left / 2 <= armed && armed <= left) {
             return Ok(());
         }
@@ -119,10 +132,10 @@ impl Clock {
         Ok(())
     }
 
-    /// Whether a read that gave up after `waited` did so at the timeout set here, not because the
-    /// application wants its reads to return.
+    /// Whether a read that gave up after `waited` did so at the timeout set here, neither because the
+    /// transport does not block nor because the application has waited long enough.
     fn is_own(&self, waited: Duration) -> bool {
-        self.given.is_none() && self.armed.is_some_and(|armed| waited + TICK >= armed)
+        self.armed.is_some_and(|armed| waited + TICK >= armed) && self.patience() > TICK
     }
 }
 

@@ -63,8 +63,9 @@ where
 {
     let mut io = io;
     let clock = HeadClock::new(&io);
+    let limit = config.handshake_timeout;
     let mut handshake = client::Handshake::new(request, config, shim::seed()?, Timestamp::EPOCH);
-    write(&mut io, handshake.output())?;
+    write(&mut io, handshake.output(), limit)?;
     loop {
         match handshake.poll()? {
             Some(Outcome::Established(established)) => {
@@ -144,7 +145,13 @@ impl<Io: Transport> Incoming<Io> {
                 return Err(error.into());
             }
         };
-        let connection = request.accept(accept, Timestamp::EPOCH)?;
+        let connection = match request.accept(accept, Timestamp::EPOCH) {
+            Ok(connection) => connection,
+            Err(error) => {
+                refuse(self.io, error.into_request().reject(shim::internal_error()?))?;
+                return Err(Error::ProtocolNotOffered);
+            }
+        };
         let mut socket = WebSocket::over(self.io, connection);
         socket.flush()?;
         Ok(socket)
@@ -169,7 +176,7 @@ const LINGER: Duration = Duration::from_secs(2);
 /// closing on unread bytes would reset the connection and destroy the answer.
 fn refuse<Io: Transport>(mut io: Io, mut answer: Output) -> io::Result<()> {
     let clock = HeadClock::new(&io);
-    write(&mut io, &mut answer)?;
+    write(&mut io, &mut answer, LINGER)?;
     io.shutdown_write()?;
     let mut waste = Vec::new();
     while let Read::Bytes = clock.read(&mut io, &mut waste, Some(Timestamp::EPOCH + LINGER))? {
@@ -178,8 +185,15 @@ fn refuse<Io: Transport>(mut io: Io, mut answer: Output) -> io::Result<()> {
     Ok(())
 }
 
-fn write(io: &mut impl Transport, output: &mut Output) -> io::Result<()> {
+/// Writes all output within `limit`, as far as the transport knows timeouts.
+fn write(io: &mut impl Transport, output: &mut Output, limit: Duration) -> io::Result<()> {
+    let given = io.write_timeout()?;
+    io.set_write_timeout(Some(limit.min(given.unwrap_or(Duration::MAX)).max(Duration::from_millis(1))))?;
+    let started = Instant::now();
     while output.has_remaining() {
+        if started.elapsed() > limit {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         // Head and body leave together.
         let mut pieces = [IoSlice::new(&[]); 2];
         let count = output.chunks_vectored(&mut pieces);
@@ -190,7 +204,8 @@ fn write(io: &mut impl Transport, output: &mut Output) -> io::Result<()> {
             Err(error) => return Err(error),
         }
     }
-    io.flush()
+    io.flush()?;
+    io.set_write_timeout(given)
 }
 
 enum Read {
@@ -242,7 +257,8 @@ impl HeadClock {
                 Ok(0) => return Ok(Read::End),
                 Ok(_) => return Ok(Read::Bytes),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if is_would_block(&error) && self.given.is_none() && self.is_over(deadline) => {}
+                // The deadline comes first, whatever timeout the application has set besides.
+                Err(error) if is_would_block(&error) && self.is_over(deadline) => {}
                 Err(error) => return Err(error),
             }
         }

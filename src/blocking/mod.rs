@@ -118,10 +118,16 @@ impl<Io: Transport> WebSocket<Io> {
     ///
     /// Fails as [`send`](Self::send) does; after `WouldBlock` the message is not queued.
     pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        if self.connection.is_above_high_water() {
-            self.flush()?;
-        }
+        self.room()?;
         Ok(self.connection.send(message)?)
+    }
+
+    /// Waits until less than [`Config::output_high_water`](crate::Config) waits, for what is queued
+    /// through [`connection_mut`](Self::connection_mut): prepared messages, fragments.
+    ///
+    /// Fails as [`flush`](Self::flush) does.
+    pub fn room(&mut self) -> Result<(), Error> {
+        if self.connection.is_above_high_water() { self.flush() } else { Ok(()) }
     }
 
     /// Sends all that is queued: returns when the operating system has it.
@@ -129,13 +135,9 @@ impl<Io: Transport> WebSocket<Io> {
     /// Fails if the transport does, or takes nothing for so long that the peer must be gone.
     pub fn flush(&mut self) -> Result<(), Error> {
         loop {
-            let before = self.connection.output().written();
             let flushed = self.write();
             if matches!(flushed, Ok(Flushed::All)) {
                 return Ok(());
-            }
-            if self.connection.output().written() > before {
-                self.connection.handle_written(self.clock.now());
             }
             look(self.connection.halves().0, &self.clock);
             if let Some(error) = self.connection.overdue() {
@@ -198,6 +200,7 @@ impl<Io: Transport> WebSocket<Io> {
     }
 
     fn wait_event(&mut self) -> Result<bool, Error> {
+        self.clock.begin();
         loop {
             if self.connection.advance() == Ok(true) && !self.connection.is_ended() {
                 return Ok(true);
@@ -250,7 +253,11 @@ impl<Io: Transport> WebSocket<Io> {
 
     fn write(&mut self) -> io::Result<Flushed> {
         // Whatever the receiving half wants sent comes first.
-        let _ = self.connection.output();
-        self.sink.flush(&mut self.io, self.connection.halves().1)
+        let before = self.connection.output().written();
+        let flushed = self.sink.flush(&mut self.io, self.connection.halves().1);
+        if !matches!(flushed, Ok(Flushed::All)) && self.connection.output().written() > before {
+            self.connection.handle_written(self.clock.now());
+        }
+        flushed
     }
 }

@@ -159,6 +159,7 @@ impl<R: Transport, W: Transport> Reader<R, W> {
     }
 
     fn wait_event(&mut self) -> Result<(), Error> {
+        self.clock.begin();
         loop {
             let advanced = self.receive.advance();
             while let Some(control) = self.receive.poll_control() {

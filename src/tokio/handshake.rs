@@ -130,7 +130,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Incoming<Io> {
                 return Err(error.into());
             }
         };
-        let connection = request.accept(accept, Timestamp::EPOCH)?;
+        let connection = match request.accept(accept, Timestamp::EPOCH) {
+            Ok(connection) => connection,
+            Err(error) => {
+                refuse(self.io, error.into_request().reject(shim::internal_error()?)).await?;
+                return Err(Error::ProtocolNotOffered);
+            }
+        };
         let mut socket = WebSocket::over(self.io, connection);
         socket.flush().await?;
         Ok(socket)

@@ -136,8 +136,16 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     ///
     /// Cancel-safe: a dropped call has queued nothing. Fails as [`send`](Self::send) does.
     pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        poll_fn(|cx| self.poll_room(cx)).await?;
+        self.room().await?;
         Ok(self.connection.send(message)?)
+    }
+
+    /// Waits until less than [`Config::output_high_water`](crate::Config) waits, for what is queued
+    /// through [`connection_mut`](Self::connection_mut): prepared messages, fragments. Cancel-safe.
+    ///
+    /// Fails as [`flush`](Self::flush) does.
+    pub async fn room(&mut self) -> Result<(), Error> {
+        poll_fn(|cx| self.poll_room(cx)).await
     }
 
     /// Sends all that is queued: returns when the operating system has it. Cancel-safe.
@@ -254,20 +262,33 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     }
 
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        self.poll_write_until(cx, |_| false)
+    }
+
+    /// Ready when another message may be queued.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        let has_room = |connection: &Connection| !connection.is_above_high_water();
+        if has_room(&self.connection) { Poll::Ready(Ok(())) } else { self.poll_write_until(cx, has_room) }
+    }
+
+    /// Ready when all is written, or enough.
+    fn poll_write_until(
+        &mut self,
+        cx: &mut Context<'_>,
+        is_enough: impl Fn(&Connection) -> bool,
+    ) -> Poll<Result<(), Error>> {
         loop {
             if let Poll::Ready(flushed) = self.poll_write(cx) {
                 return Poll::Ready(flushed.map_err(Error::Io));
+            }
+            if is_enough(&self.connection) {
+                return Poll::Ready(Ok(()));
             }
             if let Some(error) = self.connection.overdue() {
                 return Poll::Ready(Err(error.into()));
             }
             ready!(self.poll_clock(cx));
         }
-    }
-
-    /// Ready when another message may be queued.
-    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        if self.connection.is_above_high_water() { self.poll_flush(cx) } else { Poll::Ready(Ok(())) }
     }
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {

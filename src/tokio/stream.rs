@@ -25,7 +25,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Stream for WebSocket<Io> {
 }
 
 /// Messages to send: ready below the high-water mark; closing it runs the closing handshake with
-/// code 1000.
+/// code 1000, and passes over what the peer still sends.
 impl<Io: AsyncRead + AsyncWrite + Unpin> Sink<Message> for WebSocket<Io> {
     type Error = Error;
 
