@@ -3,6 +3,8 @@
     dead_code,
     unreachable_pub,
     clippy::must_use_candidate,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
     reason = "shared by tests that use parts of it"
 )]
 
