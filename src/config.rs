@@ -36,6 +36,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// How many bytes of output may wait before the shims stop reading and `feed` waits. Default
     /// 1 MiB: enough to keep a fast network busy. It is a mark, not a limit: no message is refused.
+    /// Two peers that are both above their marks, and neither split, wait for each other until the
+    /// keepalive ends it.
     pub output_high_water: usize,
     /// How long after the last received byte a keepalive ping is sent. Default 20 s, below the
     /// 30 to 60 s after which proxies and address translators forget a silent connection. `None`
@@ -53,7 +55,8 @@ pub struct Config {
     /// How long the opening handshake may take. Default 10 s. Over it: the connection is dropped.
     pub handshake_timeout: Duration,
     /// How long the closing handshake may take, the end of the transport included. Default 5 s; a
-    /// peer's traffic does not extend it. Over it: the connection is dropped.
+    /// peer's traffic does not extend it; the blocking shim may be some seconds late while a write is
+    /// stuck. Over it: the connection is dropped.
     pub close_timeout: Duration,
     /// The largest request or response head, in bytes. Default 16 KiB, what common HTTP servers
     /// allow. Over it: 431 from a server, an error in a client.

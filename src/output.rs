@@ -26,8 +26,8 @@ const SMALL: usize = 4 << 10;
 /// 0         head              at of the first                   at of the second
 /// ```
 ///
-/// Write [`chunks_vectored`](Buf::chunks_vectored), then [`advance`](Buf::advance) by what the
-/// transport took: a partial write is nothing special.
+/// Write its chunks, all at once with `chunks_vectored` where there is std, then
+/// [`advance`](Buf::advance) by what the transport took: a partial write is nothing special.
 ///
 /// ```
 /// use bytes::Buf;

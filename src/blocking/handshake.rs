@@ -26,13 +26,15 @@ pub fn connect(url: &str, config: Config) -> Result<WebSocket<TcpStream>, Error>
 /// Connects with a request of the caller's: headers, subprotocols.
 ///
 /// Fails as [`connect`] does.
-pub fn connect_request(request: ClientRequest, config: Config) -> Result<WebSocket<TcpStream>, Error> {
+pub fn connect_request(request: ClientRequest, mut config: Config) -> Result<WebSocket<TcpStream>, Error> {
     if request.is_secure() {
         return Err(Error::Secure);
     }
+    let started = Instant::now();
     let io = open(&request, config.handshake_timeout)?;
     // Messages are written whole: waiting for more to fill a packet only delays them.
     io.set_nodelay(true)?;
+    config.handshake_timeout = config.handshake_timeout.saturating_sub(started.elapsed());
     connect_over(io, request, config)
 }
 
@@ -86,16 +88,17 @@ where
 
 /// Accepts a client's request, whatever it asks for.
 ///
-/// Fails if it is no WebSocket request (the client is told why by the HTTP status), or is not
-/// complete within [`Config::handshake_timeout`]. The transport must block, as for
+/// Fails if it is no WebSocket request, or is not complete within [`Config::handshake_timeout`]. The
+/// client is told why by the HTTP status, and has 2 s to hang up. The transport must block, as for
 /// [`connect_over`].
 pub fn accept<Io: Transport>(io: Io, config: Config) -> Result<WebSocket<Io>, Error> {
     accept_request(io, config)?.accept(Accept::new())
 }
 
-/// Waits for a client's request, to be looked at before it is accepted or rejected.
+/// Waits for a client's request, to be looked at before it is accepted or rejected. If it is none of a
+/// WebSocket, or not complete within [`Config::handshake_timeout`], [`Incoming::request`] says so.
 ///
-/// Fails if the transport does, or no request is complete within [`Config::handshake_timeout`]. The
+/// Fails if the transport does. The
 /// transport must block, as for [`connect_over`].
 pub fn accept_request<Io: Transport>(io: Io, config: Config) -> Result<Incoming<Io>, Error> {
     let mut io = io;

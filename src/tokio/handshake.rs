@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::drive::{Clock, poll_append};
 use super::{Error, WebSocket};
@@ -27,14 +27,19 @@ pub async fn connect(url: &str, config: Config) -> Result<WebSocket<TcpStream>, 
 /// Connects with a request of the caller's: headers, subprotocols.
 ///
 /// Fails as [`connect`] does.
-pub async fn connect_request(request: ClientRequest, config: Config) -> Result<WebSocket<TcpStream>, Error> {
+pub async fn connect_request(
+    request: ClientRequest,
+    mut config: Config,
+) -> Result<WebSocket<TcpStream>, Error> {
     if request.is_secure() {
         return Err(Error::Secure);
     }
+    let started = Instant::now();
     let connecting = TcpStream::connect((request.host(), request.port()));
     let io = timeout(config.handshake_timeout, connecting).await.map_err(|_| HandshakeError::TimedOut)??;
     // Messages are written whole: waiting for more to fill a packet only delays them.
     io.set_nodelay(true)?;
+    config.handshake_timeout = config.handshake_timeout.saturating_sub(started.elapsed());
     connect_over(io, request, config).await
 }
 
@@ -69,8 +74,8 @@ where
 
 /// Accepts a client's request, whatever it asks for.
 ///
-/// Fails if it is no WebSocket request (the client is told why by the HTTP status), or is not
-/// complete within [`Config::handshake_timeout`].
+/// Fails if it is no WebSocket request, or is not complete within [`Config::handshake_timeout`]. The
+/// client is told why by the HTTP status, and has 2 s to hang up.
 pub async fn accept<Io>(io: Io, config: Config) -> Result<WebSocket<Io>, Error>
 where
     Io: AsyncRead + AsyncWrite + Unpin,
@@ -78,9 +83,10 @@ where
     accept_request(io, config).await?.accept(Accept::new()).await
 }
 
-/// Waits for a client's request, to be looked at before it is accepted or rejected.
+/// Waits for a client's request, to be looked at before it is accepted or rejected. If it is none of a
+/// WebSocket, or not complete within [`Config::handshake_timeout`], [`Incoming::request`] says so.
 ///
-/// Fails if the transport does, or no request is complete within [`Config::handshake_timeout`].
+/// Fails if the transport does.
 pub async fn accept_request<Io>(io: Io, config: Config) -> Result<Incoming<Io>, Error>
 where
     Io: AsyncRead + AsyncWrite + Unpin,

@@ -107,7 +107,7 @@ impl Handshake {
     }
 
     #[cfg(feature = "std")]
-    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn buffer(&mut self) -> &mut alloc::vec::Vec<u8> {
         self.intake.input()
     }
 

@@ -4,7 +4,6 @@ mod check;
 mod rejection;
 mod request;
 
-use alloc::vec::Vec;
 use bytes::BufMut;
 use core::fmt;
 
@@ -67,7 +66,7 @@ impl Handshake {
     }
 
     #[cfg(feature = "std")]
-    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn buffer(&mut self) -> &mut alloc::vec::Vec<u8> {
         self.intake.input()
     }
 
