@@ -107,6 +107,13 @@ impl Connection {
         self.receive.input()
     }
 
+    /// [`input`](Self::input) with room for one read of [`read_size`](Self::read_size) bytes and no more,
+    /// for transports that read into a [`BufMut`].
+    #[inline]
+    pub fn read_buffer(&mut self) -> impl BufMut {
+        self.receive.read_buffer()
+    }
+
     /// Gives the connection its first input without copying it.
     pub(crate) fn begin_with(&mut self, bytes: Vec<u8>, now: Timestamp) {
         *self.receive.buffer() = bytes;

@@ -105,7 +105,6 @@ impl Inbox {
     /// Makes room for a read of up to `size` bytes. A large message doubles its room, as long as the
     /// frame under way is not known to need less: what it grows by here is not taken back while it
     /// waits.
-    #[cfg(feature = "std")]
     pub(crate) fn make_room(&mut self, size: usize, missing: Option<usize>) {
         let len = self.buf.len();
         if self.buf.capacity() - len >= size.div_ceil(2) {

@@ -155,8 +155,14 @@ impl ReceiveHalf {
         &mut self.inbox.buf
     }
 
+    /// [`input`](Self::input) with room for one read of [`read_size`](Self::read_size) bytes and no more,
+    /// for transports that read into a [`BufMut`].
+    pub fn read_buffer(&mut self) -> impl BufMut {
+        let (buffer, size) = self.buffer_for_read();
+        buffer.limit(size)
+    }
+
     /// [`input`](Self::input) with room, and how much of that to read into.
-    #[cfg(feature = "std")]
     pub(crate) fn buffer_for_read(&mut self) -> (&mut Vec<u8>, usize) {
         self.buffer();
         let size = self.read_size();
