@@ -19,6 +19,9 @@ use bytes::Bytes;
 /// fresh allocation that sharing the buffer makes necessary.
 const OWN_BUFFER: usize = 16 << 10;
 
+/// A message of this length is large: its room grows with it.
+const LARGE: usize = 64 << 10;
+
 /// An empty frame and its answer fit into this: what may be kept on top of twice the unread bytes.
 const SPARE: usize = 1 << 10;
 
@@ -103,17 +106,15 @@ impl Inbox {
     }
 
     /// Makes room for a read of up to `size` bytes. A large message doubles its room, as long as the
-    /// frame under way is not known to need less: what it grows by here is not taken back while it
-    /// waits.
+    /// frame under way is not known to need less: what it grows by is not taken back while it waits.
     pub(crate) fn make_room(&mut self, size: usize, missing: Option<usize>) {
         let len = self.buf.len();
-        if self.buf.capacity() - len >= size.div_ceil(2) {
-            return;
+        let mut room = size.min(len.max(LARGE));
+        if len >= LARGE {
+            room = room.min(missing.unwrap_or(room));
         }
-        if len < size {
-            self.buf.reserve_exact(size);
-        } else {
-            self.buf.reserve_exact(missing.unwrap_or(len).clamp(size, len));
+        if self.buf.capacity() - len < room.div_ceil(2) {
+            self.buf.reserve_exact(room);
         }
     }
 
