@@ -1,8 +1,9 @@
 //! A socket in two: one thread reads, another writes.
 //!
 //! The halves have nothing in common while messages flow. The writer takes the lock when it writes
-//! to the transport. The reader never waits for it: what the machine wants sent, such as a pong, it
-//! leaves in a slot, and whoever has the lock next, or now, sends it.
+//! to the transport. The reader does not wait for it while messages flow: what the machine wants sent,
+//! such as a pong, it leaves in a slot, and whoever has the lock next, or now, sends it. At the end of
+//! the conversation it waits in turn, for a slice of the writer's time at the most.
 
 use std::collections::VecDeque;
 use std::io;
