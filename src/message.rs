@@ -23,6 +23,18 @@ pub enum Event<'a> {
     Pong(&'a [u8]),
 }
 
+impl Event<'_> {
+    /// Owns the data as a message; `None` for a ping or pong.
+    #[must_use]
+    pub fn into_message(self) -> Option<Message> {
+        match self {
+            Event::Text(text) => Some(Message::Text(text.into_utf8_bytes())),
+            Event::Binary(data) => Some(Message::Binary(data.into_bytes())),
+            Event::Ping(_) | Event::Pong(_) => None,
+        }
+    }
+}
+
 /// Binary data, lent out of the receive buffer: derefs to `[u8]`.
 pub struct Binary<'a> {
     inbox: &'a mut Inbox,

@@ -94,14 +94,12 @@ impl<Io: Transport> WebSocket<Io> {
     ///
     /// Fails as [`next`](Self::next) does.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
-        loop {
-            match self.next()? {
-                Some(Event::Text(text)) => return Ok(Some(text.into_utf8_bytes().into())),
-                Some(Event::Binary(data)) => return Ok(Some(data.into_bytes().into())),
-                Some(_) => {}
-                None => return Ok(None),
+        while let Some(event) = self.next()? {
+            if let Some(message) = event.into_message() {
+                return Ok(Some(message));
             }
         }
+        Ok(None)
     }
 
     /// Sends a message, and all that was queued: returns when the operating system has it.

@@ -293,10 +293,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
 
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Message>, Error>> {
         while ready!(self.poll_ready_event(cx))? {
-            match self.connection.poll_event()? {
-                Some(Event::Text(text)) => return Poll::Ready(Ok(Some(text.into_utf8_bytes().into()))),
-                Some(Event::Binary(data)) => return Poll::Ready(Ok(Some(data.into_bytes().into()))),
-                _ => {}
+            if let Some(message) = self.connection.poll_event()?.and_then(Event::into_message) {
+                return Poll::Ready(Ok(Some(message)));
             }
         }
         Poll::Ready(Ok(None))

@@ -147,14 +147,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
     /// Waits for the next message and owns it; `None` when the conversation is over. Pings and pongs
     /// are passed over. Cancel-safe. Fails as [`next`](Self::next) does.
     pub async fn recv(&mut self) -> Result<Option<Message>, Error> {
-        loop {
-            match self.next().await? {
-                Some(Event::Text(text)) => return Ok(Some(text.into_utf8_bytes().into())),
-                Some(Event::Binary(data)) => return Ok(Some(data.into_bytes().into())),
-                Some(_) => {}
-                None => return Ok(None),
+        while let Some(event) = self.next().await? {
+            if let Some(message) = event.into_message() {
+                return Ok(Some(message));
             }
         }
+        Ok(None)
     }
 
     /// How the conversation ended; `None` while it goes on.
