@@ -9,7 +9,7 @@ kosoku=kosoku==0.1.0
 image=crossbario/autobahn-testsuite:25.10.1
 at_once=4        # cases that run at the same time, where the suite allows it
 case_limit=120   # seconds for one case in the client role
-run_limit=900    # seconds for all cases of one role and shim
+run_limit=1800   # seconds for all cases of one role and shim
 
 usage() {
   cat <<END

@@ -12,6 +12,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 use std::thread;
 
+use sansock::deflate::Deflate;
 use sansock::tokio::{Reader, Writer, connect};
 use sansock::{CloseCode, Config, Event};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -34,10 +35,17 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Messages are compressed for peers that can inflate them.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.deflate = Some(Deflate::default());
+    config
+}
+
 /// Talks until the end of the connection: true if that was clean.
 async fn talk(url: &str) -> Result<bool, Box<dyn Error>> {
     let interrupt = signal(SignalKind::interrupt())?;
-    let (mut reader, writer) = connect(url, Config::default()).await?.split();
+    let (mut reader, writer) = connect(url, config()).await?.split();
     writeln!(io::stdout(), "connected to {url}")?;
     tokio::spawn(write(writer, interrupt));
 

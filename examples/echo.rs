@@ -10,6 +10,7 @@ use std::error::Error;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use sansock::deflate::Deflate;
 use sansock::handshake::server::{Accept, Rejection};
 use sansock::handshake::{HandshakeError, Response};
 use sansock::tokio::{WebSocket, accept_request};
@@ -92,12 +93,19 @@ async fn open(
     stream: TcpStream,
     page: Response,
 ) -> Result<Option<WebSocket<TcpStream>>, sansock::tokio::Error> {
-    let incoming = accept_request(stream, Config::default()).await?;
+    let incoming = accept_request(stream, config()).await?;
     if incoming.request().is_err_and(asks_for_page) {
         incoming.reject(page).await?;
         return Ok(None);
     }
     incoming.accept(Accept::new()).await.map(Some)
+}
+
+/// Messages are compressed for peers that can inflate them.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.deflate = Some(Deflate::default());
+    config
 }
 
 /// Sends every message back: all that one read brought, with one write.

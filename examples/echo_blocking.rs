@@ -15,6 +15,7 @@ use std::thread;
 use std::time::Duration;
 
 use sansock::blocking::{self, accept};
+use sansock::deflate::Deflate;
 use sansock::{CloseCode, Config, Connection, Event};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -73,7 +74,7 @@ fn session(stream: TcpStream, stopped: &AtomicBool) -> Result<(), blocking::Erro
     stream.set_nodelay(true)?;
     // With timeouts of its own, a call gives `WouldBlock` now and then, and loses nothing.
     stream.set_write_timeout(Some(LOOK))?;
-    let mut socket = accept(stream, Config::default())?;
+    let mut socket = accept(stream, config())?;
     socket.set_timeout(Some(LOOK))?;
     while !stopped.load(Ordering::Relaxed) {
         match socket.ready() {
@@ -85,6 +86,13 @@ fn session(stream: TcpStream, stopped: &AtomicBool) -> Result<(), blocking::Erro
     }
     socket.set_timeout(None)?;
     socket.close(CloseCode::GOING_AWAY, "the server stops").map(drop)
+}
+
+/// Messages are compressed for peers that can inflate them.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.deflate = Some(Deflate::default());
+    config
 }
 
 /// Sends back all that one read brought: the next call that waits writes it at once.

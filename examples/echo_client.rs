@@ -8,6 +8,7 @@
 
 use std::process::ExitCode;
 
+use sansock::deflate::Deflate;
 use sansock::{CloseReport, Config, Connection, Event, blocking};
 
 type Outcome = Result<Option<CloseReport>, Box<dyn std::error::Error>>;
@@ -37,7 +38,7 @@ fn main() -> ExitCode {
 
 #[tokio::main(flavor = "current_thread")]
 async fn echo_on_tokio(url: &str) -> Outcome {
-    let mut socket = sansock::tokio::connect(url, Config::default()).await?;
+    let mut socket = sansock::tokio::connect(url, config()).await?;
     while socket.ready().await? {
         echo(socket.connection_mut());
     }
@@ -45,11 +46,18 @@ async fn echo_on_tokio(url: &str) -> Outcome {
 }
 
 fn echo_blocking(url: &str) -> Outcome {
-    let mut socket = blocking::connect(url, Config::default())?;
+    let mut socket = blocking::connect(url, config())?;
     while socket.ready()? {
         echo(socket.connection_mut());
     }
     Ok(socket.closed())
+}
+
+/// Messages are compressed for peers that can inflate them.
+fn config() -> Config {
+    let mut config = Config::default();
+    config.deflate = Some(Deflate::default());
+    config
 }
 
 /// Sends back all that has arrived. Both shims have the same connection inside.

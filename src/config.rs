@@ -22,18 +22,22 @@ use crate::close::CloseCode;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Config {
-    /// The largest message that may arrive, in bytes of payload. Default 16 MiB, which is above
-    /// what browsers commonly send at once. Over it: close 1009, judged when a frame's header is
-    /// there.
+    /// The largest message that may arrive, in bytes of payload, after inflating. Default 16 MiB, which
+    /// is above what browsers commonly send at once. Over it: close 1009, judged when a frame's header is
+    /// there, and again while inflating.
     ///
     /// With [`Delivery::Chunks`] a message is never held as a whole: set this to `u64::MAX` there if
     /// messages may have any size.
     pub max_message: u64,
-    /// The largest frame that may arrive, in bytes of payload. Default `None`: the message limit.
-    /// Over it: close 1009 before the payload.
+    /// The largest frame that may arrive, in bytes of payload as it is sent. Default `None`: the message
+    /// limit, and an eighth more for compressed frames. Over it: close 1009 before the payload.
     pub max_frame: Option<u64>,
     /// Whether data arrives as whole messages (the default) or in parts.
     pub delivery: Delivery,
+    /// Whether and how to compress: to offer it as a client, to accept it as a server. Default `None`: no
+    /// compression (RFC 7692).
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<crate::deflate::Deflate>,
     /// How many bytes of output may wait before the shims stop reading and `feed` waits. Default
     /// 1 MiB: enough to keep a fast network busy. It is a mark, not a limit: no message is refused.
     /// Two peers that are both above their marks, and neither split, wait for each other until the
@@ -72,6 +76,8 @@ impl Default for Config {
             max_message: 16 << 20,
             max_frame: None,
             delivery: Delivery::Messages,
+            #[cfg(feature = "deflate")]
+            deflate: None,
             output_high_water: 1 << 20,
             ping_interval: Some(Duration::from_secs(20)),
             pong_timeout: Duration::from_secs(20),

@@ -61,6 +61,8 @@ use crate::time::Timestamp;
 pub struct Connection {
     receive: ReceiveHalf,
     send: SendHalf,
+    #[cfg(feature = "deflate")]
+    deflate: Option<crate::deflate::Agreed>,
 }
 
 impl Connection {
@@ -72,6 +74,8 @@ impl Connection {
         Connection {
             receive: ReceiveHalf::new(&config, Masking::Required, now),
             send: SendHalf::new(&config, None),
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
     }
 
@@ -91,7 +95,41 @@ impl Connection {
         Connection {
             receive: ReceiveHalf::new(&config, Masking::Forbidden, now),
             send: SendHalf::new(&config, Some(Box::new(keys))),
+            #[cfg(feature = "deflate")]
+            deflate: None,
         }
+    }
+
+    /// The same connection with permessage-deflate as it was agreed upon, before any message. The
+    /// handshakes do this themselves.
+    ///
+    /// ```
+    /// use sansock::deflate::{Deflate, accept};
+    /// use sansock::{Config, Connection, Timestamp};
+    ///
+    /// let (config, deflate) = (Config::default(), Deflate::default());
+    /// let agreed = accept([&b"permessage-deflate; client_max_window_bits"[..]], &deflate).expect("an offer");
+    /// let mut connection = Connection::server(config, Timestamp::EPOCH).with_deflate(agreed, &deflate);
+    /// connection.text(&"again and ".repeat(100))?;
+    /// assert!(connection.buffered() < 40);
+    /// # Ok::<(), sansock::SendError>(())
+    /// ```
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(mut self, agreed: crate::deflate::Agreed, deflate: &crate::deflate::Deflate) -> Self {
+        let (client, server) = (agreed.client(), agreed.server());
+        let (sent, received) = if self.send.is_client() { (client, server) } else { (server, client) };
+        self.send.deflate_with(deflate, sent);
+        self.receive.inflate_with(deflate, received);
+        self.deflate = Some(agreed);
+        self
+    }
+
+    /// The parameters of permessage-deflate, if it was negotiated (RFC 7692 §7.1).
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(&self) -> Option<crate::deflate::Agreed> {
+        self.deflate
     }
 
     /// Puts bytes that are not frames, the handshake's answer, into the output.
@@ -148,6 +186,14 @@ impl Connection {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.receive.handle_timeout(now);
         self.exchange();
+    }
+
+    /// Has the next message sent as it is, also if permessage-deflate was negotiated. See
+    /// [`SendHalf::uncompressed`].
+    #[inline]
+    pub fn uncompressed(&mut self) -> &mut Self {
+        self.send.uncompressed();
+        self
     }
 
     /// Queues a text message.

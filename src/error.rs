@@ -26,9 +26,12 @@ pub enum Error {
     Protocol(Violation),
     /// A text message or a close reason is not UTF-8 (RFC 6455 §8.1): close 1007.
     InvalidUtf8,
-    /// A frame or message is larger than the [`Config`](crate::Config) allows (RFC 6455 §10.4):
-    /// close 1009.
+    /// A frame or message, be it after inflating, is larger than the [`Config`](crate::Config) allows
+    /// (RFC 6455 §10.4): close 1009.
     TooBig,
+    /// A compressed message cannot be inflated (RFC 7692 §7.2.2): close 1007, or 1009 for one that asks
+    /// for work without end.
+    Deflate(DeflateError),
     /// A deadline passed.
     TimedOut(Timer),
     /// The transport ended without a Close frame (RFC 6455 §7.1.5, what is called 1006).
@@ -41,8 +44,8 @@ impl Error {
     pub const fn close_code(self) -> Option<CloseCode> {
         match self {
             Error::Protocol(_) => Some(CloseCode::PROTOCOL_ERROR),
-            Error::InvalidUtf8 => Some(CloseCode::INVALID_PAYLOAD),
-            Error::TooBig => Some(CloseCode::TOO_BIG),
+            Error::TooBig | Error::Deflate(DeflateError::ForNothing) => Some(CloseCode::TOO_BIG),
+            Error::InvalidUtf8 | Error::Deflate(_) => Some(CloseCode::INVALID_PAYLOAD),
             Error::TimedOut(Timer::Pong) => Some(CloseCode::POLICY),
             Error::TimedOut(Timer::Closing) | Error::UnexpectedEof => None,
         }
@@ -55,6 +58,7 @@ impl fmt::Display for Error {
             Error::Protocol(violation) => write!(f, "protocol violation: {violation}"),
             Error::InvalidUtf8 => f.write_str("text that is not UTF-8 (RFC 6455 section 8.1)"),
             Error::TooBig => f.write_str("frame or message above the limit (RFC 6455 section 10.4)"),
+            Error::Deflate(error) => error.fmt(f),
             Error::TimedOut(timer) => write!(f, "timed out: {timer}"),
             Error::UnexpectedEof => {
                 f.write_str("the transport ended without a Close frame (RFC 6455 section 7.1.5)")
@@ -65,11 +69,36 @@ impl fmt::Display for Error {
 
 impl core::error::Error for Error {}
 
+/// Why a compressed message cannot be inflated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeflateError {
+    /// The payload is not DEFLATE, or refers to what came before the window (RFC 1951 §3.2).
+    Corrupt,
+    /// The message ends within a block (RFC 7692 §7.2.1).
+    Truncated,
+    /// Much more than what it inflates to: 64 KiB and 16 bytes for each inflated one.
+    ForNothing,
+}
+
+impl fmt::Display for DeflateError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            DeflateError::Corrupt => "compressed message that is not DEFLATE (RFC 1951 section 3.2)",
+            DeflateError::Truncated => "compressed message that is cut off (RFC 7692 section 7.2.1)",
+            DeflateError::ForNothing => "compressed message with hardly any content (RFC 7692 section 7.2.2)",
+        })
+    }
+}
+
+impl core::error::Error for DeflateError {}
+
 /// A rule of RFC 6455 that the peer's frames broke.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Violation {
-    /// RSV1, RSV2 or RSV3 is set and no extension gave it a meaning (§5.2).
+    /// RSV1, RSV2 or RSV3 is set and no extension gave it a meaning (§5.2); or, with permessage-deflate,
+    /// RSV1 where no message begins (RFC 7692 §6.1).
     ReservedBits,
     /// An opcode of 3–7 or B–F (§5.2).
     ReservedOpcode,
@@ -146,6 +175,9 @@ pub enum SendError {
     KindMismatch,
     /// A ping or pong above 125 bytes, or a close reason above 123 (RFC 6455 §5.5).
     ControlTooLong,
+    /// The compressor failed, which it should not: nothing was sent of this message or fragment, and the
+    /// next one is not affected (RFC 7692 §7.2.1).
+    Compressor,
 }
 
 impl fmt::Display for SendError {
@@ -155,6 +187,7 @@ impl fmt::Display for SendError {
             SendError::MessageOpen => "a fragmented message is open (RFC 6455 section 5.4)",
             SendError::KindMismatch => "the open message is of the other kind (RFC 6455 section 5.4)",
             SendError::ControlTooLong => "control payload above its limit (RFC 6455 section 5.5)",
+            SendError::Compressor => "the compressor failed (RFC 7692 section 7.2.1)",
         })
     }
 }

@@ -15,6 +15,11 @@ mod close;
 mod config;
 mod connection;
 mod control;
+#[cfg(feature = "deflate")]
+pub mod deflate;
+#[cfg(not(feature = "deflate"))]
+#[path = "no_deflate.rs"]
+mod deflate;
 mod error;
 pub mod frame;
 pub mod handshake;
@@ -38,7 +43,7 @@ pub use close::{CloseCode, CloseFrame, CloseReport, Endpoint};
 pub use config::{Config, Delivery};
 pub use connection::Connection;
 pub use control::Control;
-pub use error::{Error, SendError, Timer, Violation};
+pub use error::{DeflateError, Error, SendError, Timer, Violation};
 pub use message::{Binary, Data, Event, Message, Text, Utf8Bytes};
 pub use output::Output;
 pub use prepared::Prepared;

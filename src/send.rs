@@ -10,12 +10,16 @@ use rand::rngs::StdRng;
 use crate::close::{CloseCode, CloseFrame, MAX_REASON};
 use crate::config::Config;
 use crate::control::{Control, ControlPayload, Last, MAX_CONTROL, Order};
+#[cfg(feature = "deflate")]
+use crate::deflate::{Deflate, Direction};
+use crate::deflate::{Deflating, Part};
 use crate::error::SendError;
+use crate::frame::Reserved;
 use crate::frame::{Header, MAX_HEADER, OpCode};
 use crate::mask::Mask;
 use crate::message::{Data, Message};
 use crate::output::Output;
-use crate::prepared::Prepared;
+use crate::prepared::{Encoded, Prepared};
 use crate::receive::Kind;
 
 /// From this length on an owned payload is spliced into the output rather than copied: the reference
@@ -43,14 +47,18 @@ pub struct SendHalf {
     /// How many bytes of pongs were queued since none was waiting.
     pong_bytes: usize,
     high_water: usize,
+    /// What compresses messages, if that was negotiated.
+    deflating: Option<Box<Deflating>>,
+    /// The next message is not to be compressed.
+    uncompressed: bool,
 }
 
 #[derive(Debug)]
 enum State {
     /// No message is open.
     Between,
-    /// A fragmented message is open.
-    Open(Kind),
+    /// A fragmented message is open, and `true` if it is compressed.
+    Open(Kind, bool),
     /// A Close frame was sent, if it could be.
     Closed(Option<Box<CloseFrame>>),
 }
@@ -65,7 +73,27 @@ impl SendHalf {
             pong_end: 0,
             pong_bytes: 0,
             high_water: config.output_high_water,
+            deflating: None,
+            uncompressed: false,
         }
+    }
+
+    /// Has the next message sent as it is, also if permessage-deflate was negotiated: for a secret that
+    /// stands next to text of an attacker's (RFC 7692 §8).
+    ///
+    /// ```
+    /// use bytes::Buf;
+    /// use sansock::{Config, Connection, Timestamp};
+    ///
+    /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
+    /// connection.uncompressed().text("secret")?;
+    /// assert_eq!(connection.output().chunk(), b"\x81\x06secret");
+    /// # Ok::<(), sansock::SendError>(())
+    /// ```
+    #[inline]
+    pub fn uncompressed(&mut self) -> &mut Self {
+        self.uncompressed = true;
+        self
     }
 
     /// Queues a text message.
@@ -73,9 +101,7 @@ impl SendHalf {
     /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
     #[inline]
     pub fn text(&mut self, text: &str) -> Result<(), SendError> {
-        self.check_between()?;
-        self.copy_frame(Header::of_data(OpCode::Text, text.len()), text.as_bytes());
-        Ok(())
+        self.whole_message(OpCode::Text, text.as_bytes())
     }
 
     /// Queues a binary message.
@@ -83,9 +109,7 @@ impl SendHalf {
     /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
     #[inline]
     pub fn binary(&mut self, data: &[u8]) -> Result<(), SendError> {
-        self.check_between()?;
-        self.copy_frame(Header::of_data(OpCode::Binary, data.len()), data);
-        Ok(())
+        self.whole_message(OpCode::Binary, data)
     }
 
     /// Queues an owned message: a server does not copy a large one.
@@ -97,6 +121,9 @@ impl SendHalf {
             Message::Text(text) => (OpCode::Text, text.into()),
             Message::Binary(data) => (OpCode::Binary, data),
         };
+        if self.compresses(payload.len()) {
+            return self.compressed_frame(opcode, &payload, true);
+        }
         let header = Header::of_data(opcode, payload.len());
         if self.keys.is_none() && payload.len() >= SPLICE {
             header.encode(self.output.flat());
@@ -107,18 +134,28 @@ impl SendHalf {
         Ok(())
     }
 
-    /// Queues a prepared message: a server does not copy a large one.
+    /// Queues a prepared message: a server does not copy a large one. If it was prepared with a compressed
+    /// form, that is sent where it may be.
     ///
     /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
     pub fn prepared(&mut self, message: &Prepared) -> Result<(), SendError> {
         self.check_between()?;
-        if self.keys.is_some() {
-            let header = Header::of_data(message.opcode(), message.payload().len());
-            self.copy_frame(header, message.payload());
-        } else if message.frame().len() < SPLICE {
-            self.output.flat().extend_from_slice(message.frame());
+        let encoded = if self.compresses(message.payload().len()) {
+            match self.compressed_form(message) {
+                Some(encoded) => encoded,
+                None => {
+                    return self.compressed_frame(message.plain().header().opcode(), message.payload(), true);
+                }
+            }
         } else {
-            self.output.splice(message.frame().clone());
+            message.plain()
+        };
+        if self.keys.is_some() {
+            self.copy_frame(encoded.header(), encoded.payload());
+        } else if encoded.frame().len() < SPLICE {
+            self.output.flat().extend_from_slice(encoded.frame());
+        } else {
+            self.output.splice(encoded.frame().clone());
         }
         Ok(())
     }
@@ -140,8 +177,16 @@ impl SendHalf {
     /// ```
     pub fn fragment<'a>(&mut self, data: impl Into<Data<'a>>) -> Result<(), SendError> {
         let (opcode, kind, payload) = self.next_fragment(data.into())?;
-        self.copy_frame(Header::of_fragment(opcode, payload.len()), payload);
-        self.state = State::Open(kind);
+        let is_compressed = match self.state {
+            State::Open(_, is_compressed) => is_compressed,
+            _ => self.compresses(usize::MAX),
+        };
+        if is_compressed {
+            self.compressed_frame(opcode, payload, false)?;
+        } else {
+            self.copy_frame(Header::of_fragment(opcode, payload.len()), payload);
+        }
+        self.state = State::Open(kind, is_compressed);
         Ok(())
     }
 
@@ -150,7 +195,11 @@ impl SendHalf {
     /// Fails as [`fragment`](Self::fragment) does.
     pub fn last_fragment<'a>(&mut self, data: impl Into<Data<'a>>) -> Result<(), SendError> {
         let (opcode, _, payload) = self.next_fragment(data.into())?;
-        self.copy_frame(Header::of_data(opcode, payload.len()), payload);
+        match self.state {
+            State::Open(_, true) => self.compressed_frame(opcode, payload, true)?,
+            State::Open(_, false) => self.copy_frame(Header::of_data(opcode, payload.len()), payload),
+            _ => return self.whole_message(opcode, payload),
+        }
         self.state = State::Between;
         Ok(())
     }
@@ -192,6 +241,7 @@ impl SendHalf {
             Order::Finish(Last::Stop) => {
                 // What is queued stays: a peer that has ended its side may still read.
                 self.state = State::Closed(None);
+                self.deflating = None;
                 self.pong = None;
             }
         }
@@ -235,6 +285,14 @@ impl SendHalf {
     /// waits for output.
     pub fn handle_would_block(&mut self) {
         self.output.shrink();
+        self.rest();
+    }
+
+    /// Gives back the codec that waits for messages.
+    pub(crate) fn rest(&mut self) {
+        if let Some(deflating) = &mut self.deflating {
+            deflating.rest();
+        }
     }
 
     /// A second sending half for the same transport, with masking keys of its own: it can answer for
@@ -254,7 +312,9 @@ impl SendHalf {
             pong: None,
             pong_end: 0,
             pong_bytes: 0,
-            ..*self
+            high_water: self.high_water,
+            deflating: None,
+            uncompressed: false,
         }
     }
 
@@ -268,6 +328,7 @@ impl SendHalf {
         self.output.append(&mut other.output);
         if let State::Closed(frame) = &other.state {
             self.state = State::Closed(frame.clone());
+            self.deflating = None;
             self.pong = None;
         }
         Ok(())
@@ -285,7 +346,7 @@ impl SendHalf {
     fn check_between(&self) -> Result<(), SendError> {
         match self.state {
             State::Between => Ok(()),
-            State::Open(_) => Err(SendError::MessageOpen),
+            State::Open(..) => Err(SendError::MessageOpen),
             State::Closed(_) => Err(SendError::Closed),
         }
     }
@@ -303,8 +364,8 @@ impl SendHalf {
         };
         match self.state {
             State::Between => Ok((first, kind, payload)),
-            State::Open(open) if open == kind => Ok((OpCode::Continuation, kind, payload)),
-            State::Open(_) => Err(SendError::KindMismatch),
+            State::Open(open, _) if open == kind => Ok((OpCode::Continuation, kind, payload)),
+            State::Open(..) => Err(SendError::KindMismatch),
             State::Closed(_) => Err(SendError::Closed),
         }
     }
@@ -351,27 +412,87 @@ impl SendHalf {
         let body = frame.as_ref().map_or(&[][..], |frame| frame.encode(&mut body));
         self.copy_frame(Header::of_data(OpCode::Close, body.len()), body);
         self.state = State::Closed(frame.map(Box::new));
+        self.deflating = None;
         self.pong = None;
+    }
+
+    #[inline]
+    fn whole_message(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), SendError> {
+        self.check_between()?;
+        if self.compresses(payload.len()) {
+            return self.compressed_frame(opcode, payload, true);
+        }
+        self.copy_frame(Header::of_data(opcode, payload.len()), payload);
+        Ok(())
     }
 
     /// Appends a frame to the flat buffer: a client's is masked on the way.
     #[inline]
     fn copy_frame(&mut self, header: Header, payload: &[u8]) {
-        let out = self.output.room(MAX_HEADER + payload.len());
-        match &mut self.keys {
-            None => {
-                header.encode(out);
-                out.extend_from_slice(payload);
-            }
-            Some(keys) => {
-                // RFC 6455 §5.3: "The masking key is a 32-bit value chosen at random by the client.
-                // When preparing a masked frame, the client MUST pick a fresh masking key from the
-                // set of allowed 32-bit values."
-                let key = keys.next_u32().to_ne_bytes();
-                header.masked().encode(out);
-                out.extend_from_slice(&key);
-                Mask::new(key).copy(payload, out);
-            }
+        copy_frame(&mut self.output, &mut self.keys, header, payload);
+    }
+}
+
+#[inline]
+fn copy_frame(output: &mut Output, keys: &mut Option<Box<StdRng>>, header: Header, payload: &[u8]) {
+    let out = output.room(MAX_HEADER + payload.len());
+    match keys {
+        None => {
+            header.encode(out);
+            out.extend_from_slice(payload);
         }
+        Some(keys) => {
+            // RFC 6455 §5.3: "The masking key is a 32-bit value chosen at random by the client.
+            // When preparing a masked frame, the client MUST pick a fresh masking key from the
+            // set of allowed 32-bit values."
+            let key = keys.next_u32().to_ne_bytes();
+            header.masked().encode(out);
+            out.extend_from_slice(&key);
+            Mask::new(key).copy(payload, out);
+        }
+    }
+}
+
+impl SendHalf {
+    #[cfg(feature = "deflate")]
+    pub(crate) fn is_client(&self) -> bool {
+        self.keys.is_some()
+    }
+
+    /// From here on messages are compressed as agreed.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn deflate_with(&mut self, deflate: &Deflate, agreed: Direction) {
+        self.deflating = Deflating::new(deflate, agreed).map(Box::new);
+    }
+
+    /// Whether the message that begins here, of this length, is to be compressed.
+    #[inline]
+    fn compresses(&mut self, len: usize) -> bool {
+        let uncompressed = core::mem::take(&mut self.uncompressed);
+        // The choice falls before the encoder sees anything of the message.
+        self.deflating.as_ref().is_some_and(|deflating| !uncompressed && deflating.suits(len))
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn compressed_frame(&mut self, opcode: OpCode, payload: &[u8], is_last: bool) -> Result<(), SendError> {
+        let Some(deflating) = &mut self.deflating else { return Err(SendError::Compressor) };
+        let (output, keys) = (&mut self.output, &mut self.keys);
+        let part = if is_last { Part::Last } else { Part::More };
+        deflating.compress(payload, part, |compressed| {
+            let header = match part {
+                Part::Last => Header::of_data(opcode, compressed.len()),
+                Part::More => Header::of_fragment(opcode, compressed.len()),
+            };
+            // RFC 7692 §6.1: "set the "Per-Message Compressed" bit of the first frame".
+            let bits = if opcode == OpCode::Continuation { Reserved::NONE } else { Reserved::RSV1 };
+            copy_frame(output, keys, header.reserved(bits), compressed);
+        })
+    }
+
+    /// The form of a prepared message that needs no context, if this connection takes it.
+    fn compressed_form<'a>(&self, message: &'a Prepared) -> Option<&'a Encoded> {
+        let (encoded, window) = message.compressed()?;
+        self.deflating.as_ref()?.takes_alone(window).then_some(encoded)
     }
 }

@@ -110,6 +110,25 @@ pub(crate) fn internal_error() -> Result<Response, Error> {
     Ok(Response::new(500)?)
 }
 
+/// The configuration with the process's pool of codecs, if it compresses and names none.
+#[cfg(feature = "deflate")]
+pub(crate) fn with_pool(mut config: crate::Config) -> crate::Config {
+    use std::sync::LazyLock;
+
+    use crate::deflate::Pool;
+
+    static POOL: LazyLock<Pool> = LazyLock::new(Pool::default);
+    if let Some(deflate) = &mut config.deflate {
+        deflate.pool.get_or_insert_with(|| POOL.clone());
+    }
+    config
+}
+
+#[cfg(not(feature = "deflate"))]
+pub(crate) fn with_pool(config: crate::Config) -> crate::Config {
+    config
+}
+
 /// A seed for a client's keys.
 pub(crate) fn seed() -> io::Result<[u8; 32]> {
     let mut seed = [0; 32];

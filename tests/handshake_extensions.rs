@@ -9,9 +9,9 @@ fn plain(value: impl AsRef<[u8]>) -> Result<String, InvalidExtensions> {
     let mut offers = Vec::new();
     for offer in parse(value.as_ref()) {
         let offer = offer?;
-        let params = offer.params().map(|(name, value)| match value {
-            Some(value) => format!(";{name}={value}"),
-            None => format!(";{name}"),
+        let params = offer.params().map(|param| match (param.name(), param.value()) {
+            (name, Some(value)) => format!(";{name}={value}"),
+            (name, None) => format!(";{name}"),
         });
         offers.push(format!("{}{}", offer.name(), params.collect::<String>()));
     }

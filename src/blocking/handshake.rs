@@ -66,7 +66,8 @@ where
     let mut io = io;
     let clock = HeadClock::new(&io);
     let limit = config.handshake_timeout;
-    let mut handshake = client::Handshake::new(request, config, shim::seed()?, Timestamp::EPOCH);
+    let mut handshake =
+        client::Handshake::new(request, shim::with_pool(config), shim::seed()?, Timestamp::EPOCH);
     write(&mut io, handshake.output(), limit)?;
     loop {
         match handshake.poll()? {
@@ -103,7 +104,7 @@ pub fn accept<Io: Transport>(io: Io, config: Config) -> Result<WebSocket<Io>, Er
 pub fn accept_request<Io: Transport>(io: Io, config: Config) -> Result<Incoming<Io>, Error> {
     let mut io = io;
     let clock = HeadClock::new(&io);
-    let mut handshake = server::Handshake::new(config, Timestamp::EPOCH);
+    let mut handshake = server::Handshake::new(shim::with_pool(config), Timestamp::EPOCH);
     let outcome = loop {
         match handshake.poll() {
             Ok(Some(request)) => break Ok(Box::new(request)),

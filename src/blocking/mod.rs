@@ -102,6 +102,13 @@ impl<Io: Transport> WebSocket<Io> {
         Ok(None)
     }
 
+    /// Has the next message sent as it is, also if permessage-deflate was negotiated: `socket.uncompressed()
+    /// .send(secret)`. See [`SendHalf::uncompressed`](crate::SendHalf::uncompressed).
+    pub fn uncompressed(&mut self) -> &mut Self {
+        self.connection.uncompressed();
+        self
+    }
+
     /// Sends a message, and all that was queued: returns when the operating system has it.
     ///
     /// Fails if the message cannot be sent or the transport fails; after `WouldBlock` the message is

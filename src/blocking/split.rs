@@ -225,6 +225,13 @@ pub struct Writer<W> {
 }
 
 impl<W: Transport> Writer<W> {
+    /// Has the next message sent as it is, also if permessage-deflate was negotiated. See
+    /// [`SendHalf::uncompressed`].
+    pub fn uncompressed(&mut self) -> &mut Self {
+        self.send.uncompressed();
+        self
+    }
+
     /// Sends a message, and all that was queued: returns when the operating system has it.
     ///
     /// Fails if the connection is closed or the transport fails; after `WouldBlock` the message is
@@ -257,6 +264,7 @@ impl<W: Transport> Writer<W> {
             wire.send.append(&mut self.send)?;
             let flushed = self.shared.flush(&mut wire);
             drop(wire);
+            self.send.rest();
             if closes {
                 self.shared.close_sent.store(true, Ordering::Release);
             }

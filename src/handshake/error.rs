@@ -73,6 +73,10 @@ pub enum HandshakeError {
     ProtocolNotOffered,
     /// The server chose an extension that was not offered (RFC 6455 §4.1).
     ExtensionNotOffered,
+    /// The server's answer to the offer of permessage-deflate is malformed or goes beyond the offer (RFC
+    /// 7692 §7).
+    #[cfg(feature = "deflate")]
+    Deflate(crate::deflate::InvalidParam),
 }
 
 impl HandshakeError {
@@ -104,6 +108,8 @@ impl HandshakeError {
             | HandshakeError::Accept
             | HandshakeError::ProtocolNotOffered
             | HandshakeError::ExtensionNotOffered => None,
+            #[cfg(feature = "deflate")]
+            HandshakeError::Deflate(_) => None,
         }
     }
 }
@@ -144,6 +150,8 @@ impl fmt::Display for HandshakeError {
             HandshakeError::ExtensionNotOffered => {
                 "the server chose an extension that was not offered (RFC 6455 section 4.1)"
             }
+            #[cfg(feature = "deflate")]
+            HandshakeError::Deflate(error) => return error.fmt(f),
         })
     }
 }

@@ -6,8 +6,8 @@
 //! let mut offers = extension::parse(b"permessage-deflate; client_max_window_bits=\"10\", mux");
 //! let deflate = offers.next().expect("there are two")?;
 //! assert_eq!(deflate.name(), "permessage-deflate");
-//! let (name, value) = deflate.params().next().expect("there is one");
-//! assert_eq!((name, value.as_deref()), ("client_max_window_bits", Some("10")));
+//! let param = deflate.params().next().expect("there is one");
+//! assert_eq!((param.name(), param.value()), ("client_max_window_bits", Some("10")));
 //! assert_eq!(offers.next().expect("there are two")?.name(), "mux");
 //! assert!(offers.next().is_none());
 //! # Ok::<(), extension::InvalidExtensions>(())
@@ -81,8 +81,7 @@ impl<'a> Offer<'a> {
         self.name
     }
 
-    /// The parameters in their order, repeated ones included: each one's name, and its value if it has
-    /// one. A quoted value comes without its quotes.
+    /// The parameters in their order, repeated ones included.
     #[must_use]
     pub fn params(&self) -> Params<'a> {
         Params { rest: self.params }
@@ -96,12 +95,40 @@ pub struct Params<'a> {
 }
 
 impl<'a> Iterator for Params<'a> {
-    type Item = (&'a str, Option<Cow<'a, str>>);
+    type Item = Param<'a>;
 
     fn next(&mut self) -> Option<Self::Item> {
         let (param, rest) = take_param(self.rest)?;
         self.rest = rest;
-        Some((param.name, param.value))
+        Some(param)
+    }
+}
+
+/// A parameter of an extension: a name, and a value if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param<'a> {
+    name: &'a str,
+    value: Option<Cow<'a, str>>,
+    is_quoted: bool,
+}
+
+impl<'a> Param<'a> {
+    /// The parameter's token.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        self.name
+    }
+
+    /// The value, without its quotes if it had any.
+    #[must_use]
+    pub fn value(&self) -> Option<&str> {
+        self.value.as_deref()
+    }
+
+    /// Whether the value stood in quotes.
+    #[must_use]
+    pub fn is_quoted(&self) -> bool {
+        self.is_quoted
     }
 }
 
@@ -129,22 +156,19 @@ fn take_offer(text: &[u8]) -> Option<(Offer<'_>, &[u8])> {
     }
 }
 
-struct Param<'a> {
-    name: &'a str,
-    value: Option<Cow<'a, str>>,
-}
-
 // RFC 6455 §9.1: "extension-param = token [ "=" (token | quoted-string) ]", where white space may stand
 // between any two of them ("implied *LWS", RFC 2616 §2.1).
 fn take_param(text: &[u8]) -> Option<(Param<'_>, &[u8])> {
     let [b';', rest @ ..] = trim_start(text) else { return None };
     let (name, rest) = take_token(trim_start(rest))?;
-    let [b'=', value @ ..] = trim_start(rest) else { return Some((Param { name, value: None }, rest)) };
-    let (value, rest) = match trim_start(value) {
-        [b'"', quoted @ ..] => take_quoted(quoted)?,
-        value => take_token(value).map(|(value, rest)| (Cow::Borrowed(value), rest))?,
+    let [b'=', value @ ..] = trim_start(rest) else {
+        return Some((Param { name, value: None, is_quoted: false }, rest));
     };
-    Some((Param { name, value: Some(value) }, rest))
+    let (value, is_quoted, rest) = match trim_start(value) {
+        [b'"', quoted @ ..] => take_quoted(quoted).map(|(value, rest)| (value, true, rest))?,
+        value => take_token(value).map(|(value, rest)| (Cow::Borrowed(value), false, rest))?,
+    };
+    Some((Param { name, value: Some(value), is_quoted }, rest))
 }
 
 fn take_token(text: &[u8]) -> Option<(&str, &[u8])> {

@@ -46,6 +46,7 @@ pub mod extension;
 mod field;
 mod head;
 mod intake;
+mod negotiated;
 mod response;
 pub mod server;
 mod uri;

@@ -53,7 +53,8 @@ where
     let mut io = io;
     let mut clock = Clock::new();
     let limit = config.handshake_timeout;
-    let mut handshake = client::Handshake::new(request, config, shim::seed()?, Timestamp::EPOCH);
+    let mut handshake =
+        client::Handshake::new(request, shim::with_pool(config), shim::seed()?, Timestamp::EPOCH);
     timeout(limit, write(&mut io, handshake.output())).await.map_err(|_| HandshakeError::TimedOut)??;
     loop {
         match handshake.poll()? {
@@ -93,7 +94,7 @@ where
 {
     let mut io = io;
     let mut clock = Clock::new();
-    let mut handshake = server::Handshake::new(config, Timestamp::EPOCH);
+    let mut handshake = server::Handshake::new(shim::with_pool(config), Timestamp::EPOCH);
     loop {
         match handshake.poll() {
             Ok(Some(request)) => return Ok(Incoming { io, outcome: Ok(Box::new(request)) }),

@@ -121,6 +121,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         poll_fn(|cx| self.poll_recv(cx)).await
     }
 
+    /// Has the next message sent as it is, also if permessage-deflate was negotiated: `socket.uncompressed()
+    /// .send(secret)`. See [`SendHalf::uncompressed`](crate::SendHalf::uncompressed).
+    pub fn uncompressed(&mut self) -> &mut Self {
+        self.connection.uncompressed();
+        self
+    }
+
     /// Sends a message, and all that was queued: returns when the operating system has it.
     ///
     /// Cancel-safe: the message is queued by the first poll, and stays so.

@@ -246,6 +246,13 @@ pub struct Writer<W> {
 }
 
 impl<W: AsyncWrite + Unpin + Send + 'static> Writer<W> {
+    /// Has the next message sent as it is, also if permessage-deflate was negotiated. See
+    /// [`SendHalf::uncompressed`].
+    pub fn uncompressed(&mut self) -> &mut Self {
+        self.send.uncompressed();
+        self
+    }
+
     /// Sends a message, and all that was queued: returns when the operating system has it.
     ///
     /// Cancel-safe: the message is queued by the first poll, and stays so.
@@ -309,6 +316,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Writer<W> {
         wire.send.append(&mut self.send)?;
         let flushed = self.shared.poll_flush(WRITER, cx, &mut wire);
         drop(wire);
+        self.send.rest();
         if closes {
             self.shared.close_sent.store(true, Ordering::Release);
             self.shared.wake_all();

@@ -6,7 +6,8 @@ use crate::handshake::error::HandshakeError;
 use crate::handshake::field::names;
 use crate::handshake::head::{Headers, ResponseParts};
 
-/// Judges a 101: the subprotocol, if the server chose one.
+/// Judges a 101: the subprotocol, if the server chose one. The extensions are left to
+/// [`Negotiated::agree`](crate::handshake::negotiated::Negotiated::agree).
 pub(super) fn response<'a>(
     head: &ResponseParts,
     accept: &str,
@@ -20,7 +21,6 @@ pub(super) fn response<'a>(
     upgrade(&head.headers)?;
     connection(&head.headers)?;
     accepted(&head.headers, accept)?;
-    extensions(&head.headers)?;
     protocol(&head.headers, offered)
 }
 
@@ -45,15 +45,6 @@ fn accepted(headers: &Headers, accept: &str) -> Result<(), HandshakeError> {
     // _Fail the WebSocket Connection_." §11.3.3: it "MUST NOT appear more than once".
     let value = headers.exactly_one("sec-websocket-accept", HandshakeError::Accept)?;
     if value == accept.as_bytes() { Ok(()) } else { Err(HandshakeError::Accept) }
-}
-
-fn extensions(headers: &Headers) -> Result<(), HandshakeError> {
-    // RFC 6455 §4.1: "if [...] this header field indicates the use of an extension that was not present
-    // in the client's handshake [...], the client MUST _Fail the WebSocket Connection_."
-    match headers.first("sec-websocket-extensions") {
-        None => Ok(()),
-        Some(_) => Err(HandshakeError::ExtensionNotOffered),
-    }
 }
 
 fn protocol<'a>(headers: &Headers, offered: &'a [String]) -> Result<Option<&'a str>, HandshakeError> {

@@ -19,6 +19,7 @@ use super::accept_key;
 use super::error::HandshakeError;
 use super::head::ResponseParts;
 use super::intake::Intake;
+use super::negotiated::Negotiated;
 use crate::config::Config;
 use crate::output::Output;
 use crate::time::Timestamp;
@@ -84,10 +85,11 @@ impl Handshake {
         keys.fill_bytes(&mut nonce);
         let key = STANDARD.encode(nonce);
         let max_body = config.max_head;
+        let output = Output::from(request.to_head(&key, Negotiated::offer(&config).as_deref()));
         Handshake {
             intake: Intake::new(&config, usize::MAX, now),
             config,
-            output: Output::from(request.to_head(&key)),
+            output,
             keys: Some(Box::new(keys)),
             accept: accept_key(&key),
             protocols: request.into_protocols(),
@@ -177,9 +179,12 @@ impl Handshake {
     fn establish(&mut self, head: ResponseParts) -> Result<Option<Outcome>, HandshakeError> {
         let protocol = check::response(&head, &self.accept, &self.protocols);
         let protocol = protocol.map_err(|error| self.intake.fail(error))?.map(String::from);
+        let negotiated = Negotiated::agree(&head.headers, &self.config);
+        let negotiated = negotiated.map_err(|error| self.intake.fail(error))?;
         let Some(keys) = self.keys.take() else { return Ok(None) };
-        let (config, leftover) = (self.config.clone(), self.intake.finish());
-        Ok(Some(Outcome::Established(Established::new(head, protocol, config, keys, leftover))))
+        let (config, leftover) = (Box::new(self.config.clone()), self.intake.finish());
+        let agreed = outcome::Agreement { protocol, negotiated };
+        Ok(Some(Outcome::Established(Established::new(head, agreed, config, keys, leftover))))
     }
 }
 

@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::connection::Connection;
 use crate::handshake::head::{Headers, ResponseParts};
 use crate::handshake::intake::Leftover;
+use crate::handshake::negotiated::Negotiated;
 use crate::time::Timestamp;
 
 /// The end of a client's handshake. RFC 6455 §4.1 closes the set: 101 or another status.
@@ -27,28 +28,42 @@ pub enum Outcome {
 #[must_use = "into_connection gives the connection"]
 pub struct Established {
     head: ResponseParts,
-    protocol: Option<String>,
-    config: Config,
+    agreement: Agreement,
+    config: Box<Config>,
     keys: Box<StdRng>,
     leftover: Leftover,
+}
+
+/// What the server has chosen of what was offered.
+#[derive(Debug)]
+pub(super) struct Agreement {
+    pub(super) protocol: Option<String>,
+    pub(super) negotiated: Negotiated,
 }
 
 impl Established {
     pub(super) fn new(
         head: ResponseParts,
-        protocol: Option<String>,
-        config: Config,
+        agreement: Agreement,
+        config: Box<Config>,
         keys: Box<StdRng>,
         leftover: Leftover,
     ) -> Self {
-        Established { head, protocol, config, keys, leftover }
+        Established { head, agreement, config, keys, leftover }
     }
 
     /// The subprotocol that the server chose, which is one of those that were offered. `None` if it
     /// speaks none of them.
     #[must_use]
     pub fn protocol(&self) -> Option<&str> {
-        self.protocol.as_deref()
+        self.agreement.protocol.as_deref()
+    }
+
+    /// The parameters of permessage-deflate, if the server has accepted it (RFC 7692 §7.1).
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(&self) -> Option<crate::deflate::Agreed> {
+        self.agreement.negotiated.deflate()
     }
 
     /// The header fields.
@@ -66,7 +81,8 @@ impl Established {
     /// The connection. Its input has what came behind the response.
     #[must_use]
     pub fn into_connection(self, now: Timestamp) -> Connection {
-        let mut connection = Connection::with_rng(self.config, *self.keys, now);
+        let connection = Connection::with_rng(*self.config, *self.keys, now);
+        let mut connection = self.agreement.negotiated.apply(connection);
         self.leftover.deliver(&mut connection, now);
         connection
     }
@@ -75,7 +91,7 @@ impl Established {
 impl fmt::Debug for Established {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut debug = f.debug_struct("Established");
-        debug.field("protocol", &self.protocol).field("headers", self.headers()).finish_non_exhaustive()
+        debug.field("protocol", &self.protocol()).field("headers", self.headers()).finish_non_exhaustive()
     }
 }
 

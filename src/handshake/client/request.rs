@@ -111,7 +111,7 @@ impl ClientRequest {
         &self.resource_name
     }
 
-    pub(super) fn to_head(&self, key: &str) -> Vec<u8> {
+    pub(super) fn to_head(&self, key: &str, extensions: Option<&str>) -> Vec<u8> {
         let start = format!("GET {} HTTP/1.1\r\n", self.resource_name);
         let mut head = Lines::default();
         head.push("Host", &self.authority());
@@ -121,6 +121,9 @@ impl ClientRequest {
         head.push("Sec-WebSocket-Version", "13");
         if !self.protocols.is_empty() {
             head.push("Sec-WebSocket-Protocol", &self.protocols.join(", "));
+        }
+        if let Some(extensions) = extensions {
+            head.push("Sec-WebSocket-Extensions", extensions);
         }
         [start.as_bytes(), head.as_bytes(), self.lines.as_bytes(), b"\r\n"].concat()
     }

@@ -2,17 +2,19 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use alloc::vec::Vec;
 use core::fmt;
 
 use crate::config::Config;
 use crate::connection::Connection;
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflate;
 use crate::handshake::accept_key;
 use crate::handshake::error::InvalidHeader;
 use crate::handshake::extension::{self, Offer};
 use crate::handshake::field::{Lines, elements, is_websocket, token};
 use crate::handshake::head::{Headers, RequestParts};
 use crate::handshake::intake::Leftover;
+use crate::handshake::negotiated::Negotiated;
 use crate::handshake::response::Response;
 use crate::handshake::uri::Target;
 use crate::output::Output;
@@ -122,9 +124,31 @@ impl Request {
             return Err(AcceptError { request: Box::new(self) });
         }
         let key = self.text("sec-websocket-key").unwrap_or_default();
-        let head = accept.into_head(&accept_key(key));
-        let mut connection = Connection::server(self.config, now);
-        connection.prepend_output(head);
+        #[cfg(feature = "deflate")]
+        let negotiated = {
+            let deflate = match accept.compression {
+                Compression::Configured => self.config.deflate.clone(),
+                Compression::Instead(deflate) => deflate,
+            };
+            Negotiated::accept(self.headers(), deflate)
+        };
+        #[cfg(not(feature = "deflate"))]
+        let negotiated = Negotiated::default();
+        let Accept { protocol, lines, .. } = accept;
+        let mut head = Lines::default();
+        head.push("Upgrade", "websocket");
+        head.push("Connection", "Upgrade");
+        head.push("Sec-WebSocket-Accept", &accept_key(key));
+        if let Some(protocol) = &protocol {
+            head.push("Sec-WebSocket-Protocol", protocol);
+        }
+        if let Some(extensions) = negotiated.answer() {
+            head.push("Sec-WebSocket-Extensions", &extensions);
+        }
+        // RFC 6455 §4.2.2: "Such a response could look like "HTTP/1.1 101 Switching Protocols"."
+        let start: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n";
+        let mut connection = negotiated.apply(Connection::server(self.config, now));
+        connection.prepend_output([start, head.as_bytes(), lines.as_bytes(), b"\r\n"].concat());
         self.leftover.deliver(&mut connection, now);
         Ok(connection)
     }
@@ -163,6 +187,17 @@ impl fmt::Debug for Request {
 pub struct Accept {
     protocol: Option<String>,
     lines: Lines,
+    #[cfg(feature = "deflate")]
+    compression: Compression,
+}
+
+/// Whose word counts for this client.
+#[cfg(feature = "deflate")]
+#[derive(Clone, Default)]
+enum Compression {
+    #[default]
+    Configured,
+    Instead(Option<Deflate>),
 }
 
 impl Accept {
@@ -177,6 +212,14 @@ impl Accept {
         self
     }
 
+    /// Compresses for this client as `deflate` says, or not at all, whatever
+    /// [`Config::deflate`] is.
+    #[cfg(feature = "deflate")]
+    pub fn deflate(mut self, deflate: impl Into<Option<Deflate>>) -> Self {
+        self.compression = Compression::Instead(deflate.into());
+        self
+    }
+
     /// Adds a header.
     ///
     /// Fails if the name is not a token, if the value has control characters, such as line ends, or if
@@ -188,19 +231,6 @@ impl Accept {
         }
         self.lines.add(name, value, &["upgrade"])?;
         Ok(self)
-    }
-
-    fn into_head(self, accept_key: &str) -> Vec<u8> {
-        // RFC 6455 §4.2.2: "Such a response could look like "HTTP/1.1 101 Switching Protocols"."
-        let start: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\n";
-        let mut head = Lines::default();
-        head.push("Upgrade", "websocket");
-        head.push("Connection", "Upgrade");
-        head.push("Sec-WebSocket-Accept", accept_key);
-        if let Some(protocol) = &self.protocol {
-            head.push("Sec-WebSocket-Protocol", protocol);
-        }
-        [start, head.as_bytes(), self.lines.as_bytes(), b"\r\n"].concat()
     }
 }
 

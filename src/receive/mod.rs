@@ -1,5 +1,8 @@
 //! The receiving half: from bytes to events (RFC 6455 §5, §6.2, §7, §8.1).
 
+mod compressed;
+mod find;
+
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
@@ -8,15 +11,16 @@ use bytes::BufMut;
 use crate::close::{CloseCode, CloseFrame, Endpoint};
 use crate::config::{Config, Delivery};
 use crate::control::{Control, ControlPayload, Last, Orders};
-use crate::error::{Error, Timer, Violation};
-use crate::frame::{Header, Masking, OpCode, Reserved, Rules};
+use crate::deflate::Inflating;
+use crate::error::{Error, Timer};
+use crate::frame::Masking;
 use crate::inbox::Inbox;
 use crate::mask::Mask;
 use crate::message::{Binary, Event, Text};
 use crate::reads::ReadSize;
 use crate::time::Timestamp;
 use crate::timers::{Due, Timers};
-use crate::utf8::{self, Validator};
+use crate::utf8::Validator;
 
 /// The receiving half of a connection: bytes and time go in, events come out.
 ///
@@ -36,6 +40,8 @@ pub struct ReceiveHalf {
     /// Bytes of the open message, as far as its frame headers have announced them.
     announced: u64,
     validator: Validator,
+    /// What inflates messages, if that was negotiated.
+    inflating: Option<Box<Inflating>>,
     max_message: u64,
     max_frame: u64,
     delivery: Delivery,
@@ -62,11 +68,15 @@ enum Phase {
 }
 
 /// The data frame under way.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Frame {
     missing: u64,
     mask: Option<Mask>,
     is_final: bool,
+    /// Whether its message is compressed.
+    is_compressed: bool,
+    /// How many of the next bytes are unmasked already.
+    unmasked: usize,
 }
 
 /// The two types of data (RFC 6455 §5.6).
@@ -87,6 +97,8 @@ struct Found {
 enum What {
     /// The first `len` bytes of the open message.
     Data(Kind),
+    /// The first `len` bytes of the open message that were inflated.
+    Inflated(Kind),
     /// The next `len` unparsed bytes.
     Ping,
     Pong,
@@ -121,9 +133,10 @@ impl ReceiveHalf {
             found: None,
             phase: Phase::Between,
             open: None,
-            frame: Frame { missing: 0, mask: None, is_final: false },
+            frame: Frame::default(),
             announced: 0,
             validator: Validator::new(),
+            inflating: None,
             max_message: config.max_message,
             max_frame: config.max_frame.unwrap_or(u64::MAX).min(config.max_message),
             delivery: config.delivery,
@@ -195,6 +208,7 @@ impl ReceiveHalf {
     /// Says that the transport has no bytes just now, and gives back memory that waits for them.
     pub fn handle_would_block(&mut self) {
         self.inbox.shrink();
+        self.rest();
     }
 
     /// Says that the transport took output which had to wait: a sign of life, as input is.
@@ -342,7 +356,7 @@ impl ReceiveHalf {
     #[inline]
     pub(crate) fn note_event(&mut self) {
         match self.found {
-            Some(Found { what: What::Data(_), .. }) => self.timers.data(),
+            Some(Found { what: What::Data(_) | What::Inflated(_), .. }) => self.timers.data(),
             Some(Found { what: What::Ping, len, .. }) => {
                 // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame
                 // in response, unless it already received a Close frame."
@@ -357,232 +371,23 @@ impl ReceiveHalf {
     #[inline]
     pub(crate) fn lend(&mut self) -> Option<Event<'_>> {
         let Found { what, len, is_final } = self.found.take()?;
-        let inbox = &mut self.inbox;
-        match what {
-            What::Data(kind) => {
-                let start = inbox.start;
-                inbox.hand_out(len);
-                let data = Binary::new(inbox, start, len, is_final);
-                Some(match kind {
-                    Kind::Text => Event::Text(Text::vouched(data)),
-                    Kind::Binary => Event::Binary(data),
-                })
-            }
+        let (inbox, kind) = match what {
+            What::Data(kind) => (&mut self.inbox, kind),
+            What::Inflated(kind) => (self.inflating.as_mut()?.out(), kind),
             What::Ping | What::Pong => {
-                let start = inbox.pos;
-                inbox.skip(len);
-                let payload = inbox.lend(start, len);
-                Some(if what == What::Ping { Event::Ping(payload) } else { Event::Pong(payload) })
-            }
-        }
-    }
-
-    /// The straight path: a whole message in one whole frame of up to 64 KiB. Whatever else it sees,
-    /// it leaves to [`find`](Self::find), untouched.
-    #[inline]
-    fn find_whole_frame(&mut self) -> bool {
-        if self.phase != Phase::Between {
-            return false;
-        }
-        let from = self.inbox.unparsed_mut();
-        let [first, second, after @ ..] = from else { return false };
-        let kind = match *first {
-            0x81 => Kind::Text,
-            0x82 => Kind::Binary,
-            _ => return false,
-        };
-        let (len, size, after) = match *second ^ self.mask_bit {
-            short @ 0..=125 => (usize::from(short), 2, after),
-            126 => {
-                let [high, low, after @ ..] = after else { return false };
-                (usize::from(u16::from_be_bytes([*high, *low])), 4, after)
-            }
-            _ => return false,
-        };
-        if len as u64 > self.max_frame || (size == 4 && len < 126) {
-            return false;
-        }
-        let (size, payload) = if self.mask_bit == 0 {
-            let Some(payload) = after.get_mut(..len) else { return false };
-            (size, payload)
-        } else {
-            let Some((key, after)) = after.split_first_chunk_mut::<4>() else { return false };
-            let Some(payload) = after.get_mut(..len) else { return false };
-            Mask::new(*key).apply(payload);
-            (size + 4, payload)
-        };
-        if kind == Kind::Text && !utf8::is_valid(payload) {
-            self.fail(Error::InvalidUtf8);
-            return false;
-        }
-        self.inbox.start = self.inbox.pos + size;
-        self.inbox.end = self.inbox.start + len;
-        self.inbox.pos = self.inbox.end;
-        self.found = Some(Found { what: What::Data(kind), len, is_final: true });
-        true
-    }
-
-    /// The general path: any frame, in any number of parts.
-    #[cold]
-    #[inline(never)]
-    fn find(&mut self) -> Result<bool, Error> {
-        loop {
-            match self.end {
-                Some(End::Failed(error)) => return Err(error),
-                Some(End::Closed(_) | End::HungUp) => return Ok(true),
-                None => {}
-            }
-            let step = if self.phase == Phase::Payload { self.take_payload() } else { self.take_header() };
-            match step {
-                Ok(Step::Found) => return Ok(true),
-                Ok(Step::GoOn) => {}
-                Ok(Step::Starved) => {
-                    self.inbox.close_gap();
-                    match self.cut {
-                        None => return Ok(false),
-                        Some(cut) => self.cut_short(cut),
-                    }
-                }
-                Err(error) => self.fail(error),
-            }
-        }
-    }
-
-    fn take_header(&mut self) -> Result<Step, Error> {
-        let masking = if self.mask_bit == 0 { Masking::Forbidden } else { Masking::Required };
-        let rules = Rules { reserved: Reserved::NONE, masking };
-        let header = Header::parse(self.inbox.unparsed(), rules).map_err(Error::Protocol)?;
-        let Some((header, size)) = header else { return Ok(Step::Starved) };
-        if header.opcode().is_control() {
-            return self.take_control(header, size);
-        }
-        let kind = self.kind_of(header.opcode()).map_err(Error::Protocol)?;
-        // The limit is judged before the key is there, and by a subtraction: no sum can overflow.
-        if header.len() > self.max_frame || header.len() > self.max_message - self.announced {
-            return Err(Error::TooBig);
-        }
-        let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
-        self.inbox.skip(size);
-        self.open = Some(kind);
-        self.announced += header.len();
-        self.frame = Frame { missing: header.len(), mask, is_final: header.is_final() };
-        self.phase = Phase::Payload;
-        Ok(Step::GoOn)
-    }
-
-    /// The type of the message that a data frame belongs to.
-    fn kind_of(&self, opcode: OpCode) -> Result<Kind, Violation> {
-        // RFC 6455 §5.4: "The fragments of one message MUST NOT be interleaved between the fragments
-        // of another message unless an extension has been negotiated that can interpret the
-        // interleaving."
-        match (opcode, self.open) {
-            (OpCode::Continuation, Some(kind)) => Ok(kind),
-            (OpCode::Continuation, None) => Err(Violation::UnexpectedContinuation),
-            (_, Some(_)) => Err(Violation::ExpectedContinuation),
-            (OpCode::Text, None) => Ok(Kind::Text),
-            (_, None) => Ok(Kind::Binary),
-        }
-    }
-
-    /// The mask that follows a header of `size` bytes, and the size of both; `None` if it has not
-    /// arrived.
-    fn mask_after(&self, header: Header, size: usize) -> Option<(Option<Mask>, usize)> {
-        if !header.is_masked() {
-            return Some((None, size));
-        }
-        let key = self.inbox.unparsed().get(size..)?.first_chunk::<4>()?;
-        Some((Some(Mask::new(*key)), size + key.len()))
-    }
-
-    fn take_payload(&mut self) -> Result<Step, Error> {
-        let Frame { missing, ref mut mask, is_final } = self.frame;
-        let unparsed = self.inbox.unparsed_mut();
-        let len = usize::try_from(missing).unwrap_or(usize::MAX).min(unparsed.len());
-        let part = unparsed.get_mut(..len).unwrap_or_default();
-        if let Some(mask) = mask {
-            mask.apply(part);
-        }
-        let is_text = self.open == Some(Kind::Text);
-        if is_text {
-            self.validator.push(part).map_err(|_| Error::InvalidUtf8)?;
-        }
-        self.inbox.extend_message(len);
-        self.frame.missing -= len as u64;
-        if self.frame.missing > 0 {
-            return Ok(if self.find_chunk() { Step::Found } else { Step::Starved });
-        }
-        if !is_final {
-            self.phase = Phase::Fragmented;
-            return Ok(if self.find_chunk() { Step::Found } else { Step::GoOn });
-        }
-        if is_text {
-            self.validator.finish().map_err(|_| Error::InvalidUtf8)?;
-        }
-        let len = self.inbox.message().len();
-        if let Some(kind) = self.open.take() {
-            self.found = Some(Found { what: What::Data(kind), len, is_final: true });
-        }
-        self.announced = 0;
-        self.phase = Phase::Between;
-        Ok(Step::Found)
-    }
-
-    /// With [`Delivery::Chunks`], makes an event of what is there: of text, whole characters.
-    fn find_chunk(&mut self) -> bool {
-        let len = self.inbox.message().len() - self.validator.incomplete();
-        match (self.delivery, self.open) {
-            (Delivery::Chunks, Some(kind)) if len > 0 => {
-                self.found = Some(Found { what: What::Data(kind), len, is_final: false });
-                true
-            }
-            _ => false,
-        }
-    }
-
-    /// A control frame, whole: its payload is at most 125 bytes.
-    fn take_control(&mut self, header: Header, size: usize) -> Result<Step, Error> {
-        let len = usize::try_from(header.len()).unwrap_or(usize::MAX);
-        let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
-        if self.inbox.unparsed().len() - size < len {
-            return Ok(Step::Starved);
-        }
-        self.inbox.skip(size);
-        let payload = self.inbox.unparsed_mut().get_mut(..len).unwrap_or_default();
-        if let Some(mut mask) = mask {
-            mask.apply(payload);
-        }
-        let what = match header.opcode() {
-            OpCode::Ping => What::Ping,
-            OpCode::Pong => What::Pong,
-            _ => {
-                let frame = CloseFrame::parse(payload)?;
-                self.close(frame);
-                return Ok(Step::GoOn);
+                let start = self.inbox.pos;
+                self.inbox.skip(len);
+                let payload = self.inbox.lend(start, len);
+                return Some(if what == What::Ping { Event::Ping(payload) } else { Event::Pong(payload) });
             }
         };
-        self.found = Some(Found { what, len, is_final: true });
-        Ok(Step::Found)
-    }
-
-    /// The peer's Close frame is here.
-    fn close(&mut self, frame: Option<CloseFrame>) {
-        // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close
-        // frame, the endpoint MUST send a Close frame in response. (When sending a Close frame in
-        // response, the endpoint typically echos the status code it received.)"
-        self.orders.finish(Last::Close(frame.as_ref().map(CloseFrame::code)));
-        self.finish(End::Closed(frame.map(Box::new)), Endpoint::Peer);
-    }
-
-    /// The input is used up, and no more will come.
-    fn cut_short(&mut self, cut: Cut) {
-        match cut {
-            Cut::Eof if self.began.is_some() => {
-                self.orders.finish(Last::Stop);
-                self.finish(End::HungUp, Endpoint::Peer);
-            }
-            Cut::Eof => self.fail(Error::UnexpectedEof),
-            Cut::TimedOut(timer) => self.fail(Error::TimedOut(timer)),
-        }
+        let start = inbox.start;
+        inbox.hand_out(len);
+        let data = Binary::new(inbox, start, len, is_final);
+        Some(match kind {
+            Kind::Text => Event::Text(Text::vouched(data)),
+            Kind::Binary => Event::Binary(data),
+        })
     }
 
     #[cold]
@@ -604,5 +409,6 @@ impl ReceiveHalf {
         self.phase = Phase::Fragmented;
         self.timers.close();
         self.inbox = Inbox::default();
+        self.inflating = None;
     }
 }

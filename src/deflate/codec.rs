@@ -1,0 +1,202 @@
+//! DEFLATE (RFC 1951) in the form that messages need: zlib-rs, one flush at a time.
+
+use alloc::vec::Vec;
+use core::fmt;
+
+use zlib_rs::{DeflateConfig, DeflateFlush, InflateFlush, Status};
+
+use super::history::History;
+use super::{Deflate, WindowBits};
+use crate::error::SendError;
+
+/// Something that a [`Pool`](super::Pool) keeps.
+pub(super) trait Codec: Sized {
+    /// What makes one codec stand for another.
+    type Settings: Copy + PartialEq;
+
+    fn make(settings: Self::Settings) -> Self;
+
+    fn settings(&self) -> Self::Settings;
+}
+
+/// What a compressor is made with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct CompressorSettings {
+    level: u8,
+    memory_level: u8,
+    window: WindowBits,
+}
+
+impl CompressorSettings {
+    /// With the values of a [`Deflate`] that are out of range brought into it.
+    pub(super) fn new(deflate: &Deflate, window: WindowBits) -> Self {
+        CompressorSettings {
+            level: deflate.level.min(9),
+            memory_level: deflate.memory_level.clamp(1, 9),
+            window: window.max(WindowBits::LEAST_OF_ZLIB),
+        }
+    }
+}
+
+pub(super) struct Compressor {
+    codec: zlib_rs::Deflate,
+    settings: CompressorSettings,
+    /// Initialised room for what comes out, kept from message to message.
+    scratch: Vec<u8>,
+}
+
+/// Scratch room above this is given back.
+const KEPT: usize = 64 << 10;
+
+impl Codec for Compressor {
+    type Settings = CompressorSettings;
+
+    fn make(settings: CompressorSettings) -> Self {
+        let config = DeflateConfig {
+            level: i32::from(settings.level),
+            window_bits: -i32::from(settings.window.get()),
+            mem_level: i32::from(settings.memory_level),
+            ..DeflateConfig::default()
+        };
+        let codec = zlib_rs::Deflate::new_with_config(config);
+        Compressor { codec, settings, scratch: Vec::new() }
+    }
+
+    fn settings(&self) -> CompressorSettings {
+        self.settings
+    }
+}
+
+impl Compressor {
+    /// Begins with what the peer's window holds.
+    pub(super) fn restart(&mut self, history: Option<&History>) -> Result<(), SendError> {
+        self.codec.reset();
+        for part in history.map_or([&[][..]; 2], History::parts) {
+            if !part.is_empty() {
+                self.codec.set_dictionary(part).map_err(|_| SendError::Compressor)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Compresses a part of a message and all that is pending: what comes out ends in [`TAIL`].
+    pub(super) fn compress(&mut self, mut part: &[u8]) -> Result<&[u8], SendError> {
+        let mut filled = 0;
+        loop {
+            // A flush into less than seven bytes could repeat its marker.
+            if self.scratch.len() - filled < MARKER {
+                let room = (part.len() / 2).clamp(256, KEPT).max(filled);
+                self.scratch.resize(filled + room, 0);
+            }
+            let room = self.scratch.get_mut(filled..).unwrap_or_default();
+            let (before_in, before_out) = (self.codec.total_in(), self.codec.total_out());
+            self.codec.compress(part, room, DeflateFlush::SyncFlush).map_err(|_| SendError::Compressor)?;
+            let used = count(before_in, self.codec.total_in());
+            let made = count(before_out, self.codec.total_out());
+            let is_full = made == room.len();
+            filled += made;
+            part = part.get(used..).unwrap_or_default();
+            if part.is_empty() && !is_full {
+                return Ok(self.scratch.get(..filled).unwrap_or_default());
+            }
+            if used == 0 && made == 0 {
+                return Err(SendError::Compressor);
+            }
+        }
+    }
+
+    /// Gives back room that only a large message needs.
+    pub(super) fn trim(&mut self) {
+        if self.scratch.capacity() > KEPT {
+            self.scratch = Vec::new();
+        }
+    }
+}
+
+/// The least room that one flush may find.
+const MARKER: usize = 16;
+
+/// What a flush ends with, and a message does not (RFC 7692 §7.2.1).
+pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
+
+impl fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Compressor").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+pub(super) struct Inflater {
+    codec: zlib_rs::Inflate,
+}
+
+/// What one call of the decoder did.
+pub(super) struct Inflated {
+    pub(super) used: usize,
+    pub(super) made: usize,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It took what it could.
+    GoOn,
+    /// A block with BFINAL has ended.
+    End,
+    /// This is not DEFLATE.
+    Corrupt,
+}
+
+impl Codec for Inflater {
+    type Settings = ();
+
+    fn make((): ()) -> Self {
+        // Any window as large as the peer's is right, and zlib-rs has one size for all.
+        Inflater { codec: zlib_rs::Inflate::new(false, WindowBits::MAX.get()) }
+    }
+
+    fn settings(&self) {}
+}
+
+impl Inflater {
+    /// Begins with what was received, as far as the window remembers it.
+    pub(super) fn restart(&mut self, history: Option<&History>) {
+        self.codec.reset(false);
+        for part in history.map_or([&[][..]; 2], History::parts) {
+            // A raw stream takes any dictionary at any time.
+            let _always = self.codec.set_dictionary(part);
+        }
+    }
+
+    pub(super) fn inflate(&mut self, part: &[u8], room: &mut [u8], stop: Stop) -> Inflated {
+        let (before_in, before_out) = (self.codec.total_in(), self.codec.total_out());
+        let flush = match stop {
+            Stop::Never => InflateFlush::NoFlush,
+            Stop::AtBlockEnd => InflateFlush::Block,
+        };
+        let outcome = match self.codec.decompress(part, room, flush) {
+            Ok(Status::StreamEnd) => Outcome::End,
+            Ok(Status::Ok | Status::BufError) => Outcome::GoOn,
+            Err(_) => Outcome::Corrupt,
+        };
+        let used = count(before_in, self.codec.total_in());
+        let made = count(before_out, self.codec.total_out());
+        Inflated { used, made, outcome }
+    }
+}
+
+/// Where the decoder stops before its input is used up or its room full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    Never,
+    AtBlockEnd,
+}
+
+impl fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflater").finish_non_exhaustive()
+    }
+}
+
+fn count(before: u64, after: u64) -> usize {
+    usize::try_from(after - before).unwrap_or(usize::MAX)
+}

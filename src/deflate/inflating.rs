@@ -1,0 +1,297 @@
+//! Inflating messages (RFC 7692 §7.2.2).
+
+use alloc::boxed::Box;
+
+use super::codec::{Inflater, Outcome, Stop, TAIL};
+use super::history::History;
+use super::negotiation::Direction;
+use super::pool::Borrower;
+use super::{Deflate, WindowBits};
+use crate::error::{DeflateError, Error};
+use crate::inbox::Inbox;
+use crate::utf8::Validator;
+
+/// The inflating end of one direction.
+#[derive(Debug)]
+pub(crate) struct Inflating {
+    borrower: Borrower<Inflater>,
+    /// What the peer's compressor may refer to, if it takes that over.
+    history: Option<History>,
+    /// Whether a decoder may go on where it was left. One that knows more than a small window holds would
+    /// let a peer refer to what another would not know.
+    may_go_on: bool,
+    /// The decoder, while there is input for it or a message is open.
+    inflater: Option<Box<Inflater>>,
+    /// The open message as far as it is inflated and not handed out.
+    out: Inbox,
+    limit: u64,
+    message: Message,
+}
+
+/// The message under way.
+#[derive(Debug)]
+struct Message {
+    /// Whether the decoder stands where the next byte belongs.
+    is_ready: bool,
+    /// Compressed bytes so far.
+    taken: u64,
+    /// Inflated bytes so far.
+    made: u64,
+    /// The last compressed bytes.
+    last: [u8; TAIL.len()],
+    /// Whether any came since the message began or a block with BFINAL has ended.
+    is_untouched: bool,
+    /// Of a text message.
+    text: Option<Validator>,
+}
+
+/// A decoder's call, as far as the caller has to know it.
+struct Step {
+    used: usize,
+    /// More can come out without more going in.
+    is_full: bool,
+    outcome: Outcome,
+}
+
+/// Compressed bytes that need not inflate to anything: blocks without content are legal, and cost time.
+const FOR_NOTHING: u64 = 64 << 10;
+
+/// How many compressed bytes each inflated one pays for: a flush behind every byte takes about eight.
+const EACH_PAYS: u64 = 16;
+
+impl Inflating {
+    pub(crate) fn new(deflate: &Deflate, agreed: Direction, limit: u64) -> Self {
+        // zlib's compressors for a window of 8 bits use one of 9.
+        let window = agreed.window.max(WindowBits::LEAST_OF_ZLIB);
+        Inflating {
+            borrower: Borrower::new(deflate.pool.as_ref(), ()),
+            history: agreed.takes_over.then(|| History::new(window)),
+            may_go_on: window == WindowBits::MAX,
+            inflater: None,
+            out: Inbox::default(),
+            limit,
+            message: Message::new(false, false),
+        }
+    }
+
+    /// The most compressed bytes that a message within the limit may have: some encoders make
+    /// incompressible data longer.
+    pub(crate) fn max_compressed(&self) -> u64 {
+        self.limit.saturating_add(self.limit / 8).saturating_add(FOR_NOTHING)
+    }
+
+    /// Begins a message.
+    pub(crate) fn begin(&mut self, is_text: bool) {
+        let goes_on = self.history.is_some() && self.may_go_on;
+        self.message = Message::new(self.message.is_ready && goes_on, is_text);
+    }
+
+    /// What is inflated of the open message, or of the last one, and not handed out.
+    pub(crate) fn out(&mut self) -> &mut Inbox {
+        &mut self.out
+    }
+
+    /// How many bytes that is.
+    pub(crate) fn pending(&self) -> usize {
+        self.out.buf.len() - self.out.start
+    }
+
+    /// How many bytes at the end of [`out`](Self::out) begin a character that is not complete.
+    pub(crate) fn incomplete(&self) -> usize {
+        self.message.text.as_ref().map_or(0, Validator::incomplete)
+    }
+
+    /// Inflates `part` to the end of [`out`](Self::out), and says how much of it is done with: all,
+    /// unless `out` has `enough` bytes by then. Then more may come out even of nothing.
+    pub(crate) fn inflate(&mut self, part: &[u8], enough: usize) -> Result<usize, Error> {
+        self.out.drop_front();
+        let mut done = 0;
+        // What is not filled is cleared in vain, so it grows by what comes out, not by what came before.
+        let mut room = (2 * part.len()).clamp(LEAST_ROOM, MOST_ROOM);
+        loop {
+            let rest = part.get(done..).unwrap_or_default();
+            if rest.is_empty() && self.message.is_untouched {
+                return Ok(done);
+            }
+            // Never more at once than is paid for, so that the judgement does not depend on how the
+            // bytes were cut.
+            let paid =
+                FOR_NOTHING.saturating_add(self.message.made.saturating_mul(EACH_PAYS)) - self.message.taken;
+            let some = rest.get(..usize::try_from(paid).unwrap_or(usize::MAX)).unwrap_or(rest);
+            if some.is_empty() && !rest.is_empty() {
+                return Err(Error::Deflate(DeflateError::ForNothing));
+            }
+            let step =
+                self.step(some, Stop::Never, room.min(enough.saturating_sub(self.pending()).max(1)))?;
+            room = (2 * room).min(MOST_ROOM);
+            self.message.note(some.get(..step.used).unwrap_or_default());
+            done += step.used;
+            match step.outcome {
+                // RFC 7692 §7.2.1: "An endpoint MAY use both DEFLATE blocks with the "BFINAL" bit set to 0
+                // and DEFLATE blocks with the "BFINAL" bit set to 1."
+                Outcome::End => self.message.end_stream(),
+                Outcome::GoOn if step.is_full || step.used > 0 => {}
+                Outcome::GoOn if rest.is_empty() => return Ok(done),
+                Outcome::GoOn | Outcome::Corrupt => return Err(Error::Deflate(DeflateError::Corrupt)),
+            }
+            if self.pending() >= enough || (done == part.len() && !step.is_full) {
+                return Ok(done);
+            }
+        }
+    }
+
+    /// Ends the message, all of which is inflated.
+    pub(crate) fn finish(&mut self) -> Result<(), Error> {
+        if !self.message.is_untouched {
+            self.append_tail()?;
+        }
+        match &mut self.message.text {
+            Some(validator) => validator.finish().map_err(|_| Error::InvalidUtf8),
+            None => Ok(()),
+        }
+    }
+
+    /// RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the
+    /// message."
+    ///
+    /// They are the rest of an empty block, whose decoder uses up these four bytes and no more, and makes
+    /// nothing of them. The byte behind them tells it from one that stands elsewhere: whose message is
+    /// cut off, or has some of the tail itself.
+    fn append_tail(&mut self) -> Result<(), Error> {
+        const BEHIND: u8 = 0x01;
+        let [first, second, third, fourth] = TAIL;
+        let input = [first, second, third, fourth, BEHIND];
+        let before = self.message.made;
+        let mut done = 0;
+        let is_as_left = loop {
+            let step = self.step(input.get(done..).unwrap_or_default(), Stop::AtBlockEnd, LEAST_ROOM)?;
+            done += step.used;
+            if self.message.made > before {
+                return Err(Error::Deflate(DeflateError::Truncated));
+            }
+            match step.outcome {
+                Outcome::GoOn if done == TAIL.len() => break true,
+                Outcome::GoOn if done < TAIL.len() && step.used > 0 => {}
+                Outcome::End if done == TAIL.len() => break false,
+                Outcome::Corrupt if self.message.has_tail(done) => break false,
+                _ => return Err(Error::Deflate(DeflateError::Truncated)),
+            }
+        };
+        self.message.is_ready = is_as_left;
+        Ok(())
+    }
+
+    /// Gives the decoder back between messages.
+    pub(crate) fn release(&mut self) {
+        let Some(inflater) = self.inflater.take() else { return };
+        if self.message.is_ready && self.history.is_some() && self.may_go_on {
+            self.borrower.keep(inflater);
+        } else {
+            self.borrower.give_back(inflater);
+        }
+    }
+
+    /// The connection is at rest.
+    pub(crate) fn rest(&mut self) {
+        self.out.shrink();
+        self.borrower.rest();
+    }
+
+    /// One call of the decoder, and what follows from what it makes.
+    fn step(&mut self, input: &[u8], stop: Stop, room: usize) -> Result<Step, Error> {
+        self.prepare();
+        let pending = self.pending();
+        let Some(inflater) = &mut self.inflater else {
+            return Ok(Step { used: 0, is_full: false, outcome: Outcome::Corrupt });
+        };
+        let left = self.limit - self.message.made;
+        if left == 0 {
+            // At the limit, but perhaps at the end as well: only a byte more is too much.
+            let done = inflater.inflate(input, &mut [0], stop);
+            if done.made > 0 {
+                return Err(Error::TooBig);
+            }
+            return Ok(Step { used: done.used, is_full: false, outcome: done.outcome });
+        }
+        let buf = &mut self.out.buf;
+        let start = buf.len();
+        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let room = room.min(left);
+        if buf.capacity() - start < room {
+            // It doubles, up to the limit.
+            buf.reserve_exact(room.max(pending.min(left)));
+        }
+        buf.resize(start + room, 0);
+        let done = inflater.inflate(input, buf.get_mut(start..).unwrap_or_default(), stop);
+        buf.truncate(start + done.made);
+
+        let made = buf.get(start..).unwrap_or_default();
+        self.message.made += done.made as u64;
+        if let Some(history) = &mut self.history {
+            history.push(made);
+        }
+        // RFC 7692 §6.1: "At the receiver, the payload data portion after decompression is subject to the
+        // constraints for the original data type again."
+        if let Some(validator) = &mut self.message.text {
+            validator.push(made).map_err(|_| Error::InvalidUtf8)?;
+        }
+        (self.out.end, self.out.pos) = (buf.len(), buf.len());
+        Ok(Step { used: done.used, is_full: done.made == room, outcome: done.outcome })
+    }
+
+    /// Brings a decoder to where the next byte belongs.
+    fn prepare(&mut self) {
+        if self.inflater.is_none() {
+            let (inflater, is_as_left) = self.borrower.borrow();
+            self.message.is_ready &= is_as_left;
+            self.inflater = Some(inflater);
+        }
+        if !self.message.is_ready
+            && let Some(inflater) = &mut self.inflater
+        {
+            inflater.restart(self.history.as_ref());
+            self.message.is_ready = true;
+        }
+    }
+}
+
+/// Room for what a call of the decoder makes.
+const LEAST_ROOM: usize = 512;
+const MOST_ROOM: usize = 64 << 10;
+
+impl Message {
+    fn new(is_ready: bool, is_text: bool) -> Self {
+        let text = is_text.then(Validator::new);
+        Message { is_ready, taken: 0, made: 0, last: [0xaa; TAIL.len()], is_untouched: true, text }
+    }
+
+    /// Notes compressed bytes that are done with.
+    fn note(&mut self, bytes: &[u8]) {
+        self.taken += bytes.len() as u64;
+        self.is_untouched &= bytes.is_empty();
+        let new = bytes.get(bytes.len().saturating_sub(self.last.len())..).unwrap_or_default();
+        self.last.rotate_left(new.len());
+        let at = self.last.len() - new.len();
+        if let Some(slot) = self.last.get_mut(at..) {
+            slot.copy_from_slice(new);
+        }
+    }
+
+    /// A block with BFINAL has ended: what follows it begins a stream of its own.
+    fn end_stream(&mut self) {
+        self.is_ready = false;
+        self.is_untouched = true;
+        self.last = [0xaa; TAIL.len()];
+    }
+
+    /// Whether the message itself has brought as much of the tail as makes the decoder fail at this
+    /// byte of another one: the sender has removed too little of it.
+    fn has_tail(&self, failed_at: usize) -> bool {
+        let len = match failed_at {
+            1..=3 => TAIL.len() - failed_at,
+            5 => TAIL.len(),
+            _ => return false,
+        };
+        TAIL.get(..len).is_some_and(|tail| self.last.ends_with(tail))
+    }
+}

@@ -1,0 +1,88 @@
+//! Payloads of compressed messages (RFC 7692 §6.2): inflated as they arrive, straight out of the receive
+//! buffer.
+
+#[cfg(feature = "deflate")]
+use alloc::boxed::Box;
+
+use super::{Found, Kind, Phase, ReceiveHalf, Step, What};
+use crate::config::Delivery;
+#[cfg(feature = "deflate")]
+use crate::deflate::{Deflate, Direction, Inflating};
+use crate::error::Error;
+
+/// With [`Delivery::Chunks`], how many inflated bytes make an event.
+const CHUNK: usize = 64 << 10;
+
+impl ReceiveHalf {
+    /// From here on messages may be compressed as agreed.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn inflate_with(&mut self, deflate: &Deflate, agreed: Direction) {
+        self.inflating = Some(Box::new(Inflating::new(deflate, agreed, self.max_message)));
+    }
+
+    /// A compressed message begins.
+    pub(super) fn begin_compressed(&mut self, kind: Kind) {
+        if let Some(inflating) = &mut self.inflating {
+            inflating.begin(kind == Kind::Text);
+        }
+    }
+
+    pub(super) fn take_compressed(&mut self) -> Result<Step, Error> {
+        let (Some(inflating), Some(kind)) = (&mut self.inflating, self.open) else {
+            return Ok(Step::Starved);
+        };
+        let frame = &mut self.frame;
+        let unparsed = self.inbox.unparsed_mut();
+        let len = usize::try_from(frame.missing).unwrap_or(usize::MAX).min(unparsed.len());
+        let part = unparsed.get_mut(..len).unwrap_or_default();
+        if let (Some(mask), Some(masked)) = (&mut frame.mask, part.get_mut(frame.unmasked..)) {
+            mask.apply(masked);
+        }
+        let enough = if self.delivery == Delivery::Chunks { CHUNK } else { usize::MAX };
+        let used = inflating.inflate(part, enough)?;
+        self.inbox.skip(used);
+        frame.unmasked = len - used;
+        frame.missing -= used as u64;
+
+        let ready = inflating.pending();
+        let is_chunk = self.delivery == Delivery::Chunks && ready > inflating.incomplete();
+        let chunk =
+            Found { what: What::Inflated(kind), len: ready - inflating.incomplete(), is_final: false };
+        if is_chunk && (ready >= enough || frame.missing > 0 || !frame.is_final) {
+            if frame.missing == 0 && !frame.is_final && ready < enough {
+                self.phase = Phase::Fragmented;
+            }
+            self.found = Some(chunk);
+            return Ok(Step::Found);
+        }
+        if frame.missing > 0 {
+            return Ok(Step::Starved);
+        }
+        if !frame.is_final {
+            self.phase = Phase::Fragmented;
+            return Ok(Step::GoOn);
+        }
+        inflating.finish()?;
+        let len = inflating.pending();
+        self.found = Some(Found { what: What::Inflated(kind), len, is_final: true });
+        self.open = None;
+        self.announced = 0;
+        self.phase = Phase::Between;
+        Ok(Step::Found)
+    }
+
+    /// All input is used up: between messages nobody needs the decoder.
+    pub(super) fn release_inflater(&mut self) {
+        if let (None, Some(inflating)) = (self.open, &mut self.inflating) {
+            inflating.release();
+        }
+    }
+
+    /// The connection is at rest.
+    pub(super) fn rest(&mut self) {
+        self.release_inflater();
+        if let Some(inflating) = &mut self.inflating {
+            inflating.rest();
+        }
+    }
+}

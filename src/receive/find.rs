@@ -1,0 +1,258 @@
+//! Finding the next event in what was received.
+
+use alloc::boxed::Box;
+
+use super::{Cut, End, Found, Frame, Kind, Phase, ReceiveHalf, Step, What};
+use crate::close::{CloseFrame, Endpoint};
+use crate::config::Delivery;
+use crate::control::Last;
+use crate::error::{Error, Violation};
+use crate::frame::{Header, Masking, OpCode, Reserved, Rules};
+use crate::mask::Mask;
+use crate::utf8;
+
+impl ReceiveHalf {
+    /// The straight path: a whole message in one whole frame of up to 64 KiB. Whatever else it sees,
+    /// it leaves to [`find`](Self::find), untouched.
+    #[inline]
+    pub(super) fn find_whole_frame(&mut self) -> bool {
+        if self.phase != Phase::Between {
+            return false;
+        }
+        let from = self.inbox.unparsed_mut();
+        let [first, second, after @ ..] = from else { return false };
+        let kind = match *first {
+            0x81 => Kind::Text,
+            0x82 => Kind::Binary,
+            _ => return false,
+        };
+        let (len, size, after) = match *second ^ self.mask_bit {
+            short @ 0..=125 => (usize::from(short), 2, after),
+            126 => {
+                let [high, low, after @ ..] = after else { return false };
+                (usize::from(u16::from_be_bytes([*high, *low])), 4, after)
+            }
+            _ => return false,
+        };
+        if len as u64 > self.max_frame || (size == 4 && len < 126) {
+            return false;
+        }
+        let (size, payload) = if self.mask_bit == 0 {
+            let Some(payload) = after.get_mut(..len) else { return false };
+            (size, payload)
+        } else {
+            let Some((key, after)) = after.split_first_chunk_mut::<4>() else { return false };
+            let Some(payload) = after.get_mut(..len) else { return false };
+            Mask::new(*key).apply(payload);
+            (size + 4, payload)
+        };
+        if kind == Kind::Text && !utf8::is_valid(payload) {
+            self.fail(Error::InvalidUtf8);
+            return false;
+        }
+        self.inbox.start = self.inbox.pos + size;
+        self.inbox.end = self.inbox.start + len;
+        self.inbox.pos = self.inbox.end;
+        self.found = Some(Found { what: What::Data(kind), len, is_final: true });
+        true
+    }
+
+    /// The general path: any frame, in any number of parts.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn find(&mut self) -> Result<bool, Error> {
+        loop {
+            match self.end {
+                Some(End::Failed(error)) => return Err(error),
+                Some(End::Closed(_) | End::HungUp) => return Ok(true),
+                None => {}
+            }
+            let step = if self.phase == Phase::Payload { self.take_payload() } else { self.take_header() };
+            match step {
+                Ok(Step::Found) => return Ok(true),
+                Ok(Step::GoOn) => {}
+                Ok(Step::Starved) => {
+                    self.inbox.close_gap();
+                    self.release_inflater();
+                    match self.cut {
+                        None => return Ok(false),
+                        Some(cut) => self.cut_short(cut),
+                    }
+                }
+                Err(error) => self.fail(error),
+            }
+        }
+    }
+
+    fn take_header(&mut self) -> Result<Step, Error> {
+        let masking = if self.mask_bit == 0 { Masking::Forbidden } else { Masking::Required };
+        let rules = Rules { reserved: self.reserved_allowed(), masking };
+        let header = Header::parse(self.inbox.unparsed(), rules).map_err(Error::Protocol)?;
+        let Some((header, size)) = header else { return Ok(Step::Starved) };
+        if header.opcode().is_control() {
+            return self.take_control(header, size);
+        }
+        let kind = self.kind_of(header.opcode()).map_err(Error::Protocol)?;
+        let begins = self.open.is_none();
+        let is_compressed =
+            if begins { header.reserved_bits() != Reserved::NONE } else { self.frame.is_compressed };
+        // The limit is judged before the key is there, and by a subtraction: no sum can overflow.
+        let (max_frame, max_message) = self.limits(is_compressed);
+        if header.len() > max_frame || header.len() > max_message - self.announced {
+            return Err(Error::TooBig);
+        }
+        let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
+        self.inbox.skip(size);
+        if is_compressed && begins {
+            self.begin_compressed(kind);
+        }
+        self.open = Some(kind);
+        self.announced += header.len();
+        let is_final = header.is_final();
+        self.frame = Frame { missing: header.len(), mask, is_final, is_compressed, unmasked: 0 };
+        self.phase = Phase::Payload;
+        Ok(Step::GoOn)
+    }
+
+    /// The type of the message that a data frame belongs to.
+    fn kind_of(&self, opcode: OpCode) -> Result<Kind, Violation> {
+        // RFC 6455 §5.4: "The fragments of one message MUST NOT be interleaved between the fragments
+        // of another message unless an extension has been negotiated that can interpret the
+        // interleaving."
+        match (opcode, self.open) {
+            (OpCode::Continuation, Some(kind)) => Ok(kind),
+            (OpCode::Continuation, None) => Err(Violation::UnexpectedContinuation),
+            (_, Some(_)) => Err(Violation::ExpectedContinuation),
+            (OpCode::Text, None) => Ok(Kind::Text),
+            (_, None) => Ok(Kind::Binary),
+        }
+    }
+
+    /// The mask that follows a header of `size` bytes, and the size of both; `None` if it has not
+    /// arrived.
+    fn mask_after(&self, header: Header, size: usize) -> Option<(Option<Mask>, usize)> {
+        if !header.is_masked() {
+            return Some((None, size));
+        }
+        let key = self.inbox.unparsed().get(size..)?.first_chunk::<4>()?;
+        Some((Some(Mask::new(*key)), size + key.len()))
+    }
+
+    /// The reserved bits that the next frame may have.
+    fn reserved_allowed(&self) -> Reserved {
+        if self.inflating.is_some() {
+            // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames
+            // and non-first fragments of a data message."
+            let first = self.inbox.unparsed().first().map_or(0, |first| first & 0x0f);
+            return if matches!(first, 0x1 | 0x2) { Reserved::RSV1 } else { Reserved::NONE };
+        }
+        Reserved::NONE
+    }
+
+    /// How many bytes a frame may announce, and how many the frames of a message.
+    fn limits(&self, is_compressed: bool) -> (u64, u64) {
+        if let (true, Some(inflating)) = (is_compressed, &self.inflating) {
+            let max_message = inflating.max_compressed();
+            // The limit of a frame counts by itself only where it is the smaller one.
+            return (
+                if self.max_frame < self.max_message { self.max_frame } else { max_message },
+                max_message,
+            );
+        }
+        (self.max_frame, self.max_message)
+    }
+
+    fn take_payload(&mut self) -> Result<Step, Error> {
+        if self.frame.is_compressed {
+            return self.take_compressed();
+        }
+        let Frame { missing, ref mut mask, is_final, .. } = self.frame;
+        let unparsed = self.inbox.unparsed_mut();
+        let len = usize::try_from(missing).unwrap_or(usize::MAX).min(unparsed.len());
+        let part = unparsed.get_mut(..len).unwrap_or_default();
+        if let Some(mask) = mask {
+            mask.apply(part);
+        }
+        let is_text = self.open == Some(Kind::Text);
+        if is_text {
+            self.validator.push(part).map_err(|_| Error::InvalidUtf8)?;
+        }
+        self.inbox.extend_message(len);
+        self.frame.missing -= len as u64;
+        if self.frame.missing > 0 {
+            return Ok(if self.find_chunk() { Step::Found } else { Step::Starved });
+        }
+        if !is_final {
+            self.phase = Phase::Fragmented;
+            return Ok(if self.find_chunk() { Step::Found } else { Step::GoOn });
+        }
+        if is_text {
+            self.validator.finish().map_err(|_| Error::InvalidUtf8)?;
+        }
+        let len = self.inbox.message().len();
+        if let Some(kind) = self.open.take() {
+            self.found = Some(Found { what: What::Data(kind), len, is_final: true });
+        }
+        self.announced = 0;
+        self.phase = Phase::Between;
+        Ok(Step::Found)
+    }
+
+    /// With [`Delivery::Chunks`], makes an event of what is there: of text, whole characters.
+    fn find_chunk(&mut self) -> bool {
+        let len = self.inbox.message().len() - self.validator.incomplete();
+        match (self.delivery, self.open) {
+            (Delivery::Chunks, Some(kind)) if len > 0 => {
+                self.found = Some(Found { what: What::Data(kind), len, is_final: false });
+                true
+            }
+            _ => false,
+        }
+    }
+
+    /// A control frame, whole: its payload is at most 125 bytes.
+    fn take_control(&mut self, header: Header, size: usize) -> Result<Step, Error> {
+        let len = usize::try_from(header.len()).unwrap_or(usize::MAX);
+        let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
+        if self.inbox.unparsed().len() - size < len {
+            return Ok(Step::Starved);
+        }
+        self.inbox.skip(size);
+        let payload = self.inbox.unparsed_mut().get_mut(..len).unwrap_or_default();
+        if let Some(mut mask) = mask {
+            mask.apply(payload);
+        }
+        let what = match header.opcode() {
+            OpCode::Ping => What::Ping,
+            OpCode::Pong => What::Pong,
+            _ => {
+                let frame = CloseFrame::parse(payload)?;
+                self.close(frame);
+                return Ok(Step::GoOn);
+            }
+        };
+        self.found = Some(Found { what, len, is_final: true });
+        Ok(Step::Found)
+    }
+
+    /// The peer's Close frame is here.
+    fn close(&mut self, frame: Option<CloseFrame>) {
+        // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close
+        // frame, the endpoint MUST send a Close frame in response. (When sending a Close frame in
+        // response, the endpoint typically echos the status code it received.)"
+        self.orders.finish(Last::Close(frame.as_ref().map(CloseFrame::code)));
+        self.finish(End::Closed(frame.map(Box::new)), Endpoint::Peer);
+    }
+
+    /// The input is used up, and no more will come.
+    fn cut_short(&mut self, cut: Cut) {
+        match cut {
+            Cut::Eof if self.began.is_some() => {
+                self.orders.finish(Last::Stop);
+                self.finish(End::HungUp, Endpoint::Peer);
+            }
+            Cut::Eof => self.fail(Error::UnexpectedEof),
+            Cut::TimedOut(timer) => self.fail(Error::TimedOut(timer)),
+        }
+    }
+}

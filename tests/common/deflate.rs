@@ -1,0 +1,61 @@
+//! Connections that have agreed on permessage-deflate, and an encoder that can be told everything.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::must_use_candidate,
+    reason = "shared by tests that use parts of it"
+)]
+
+use sansock::deflate::{Agreed, Deflate, accept};
+use sansock::{Config, Connection, Timestamp};
+
+/// What a server with the defaults agrees to, given this offer's parameters.
+pub fn agreed(params: &str) -> Agreed {
+    let offer = format!("permessage-deflate{params}");
+    accept([offer.as_bytes()], &Deflate::default()).expect("an acceptable offer")
+}
+
+pub fn server(config: Config, params: &str) -> Connection {
+    Connection::server(config, Timestamp::EPOCH).with_deflate(agreed(params), &Deflate::default())
+}
+
+pub fn client(config: Config, params: &str) -> Connection {
+    Connection::client(config, [7; 32], Timestamp::EPOCH).with_deflate(agreed(params), &Deflate::default())
+}
+
+/// How a peer compresses: zlib-rs itself, with a window of its own.
+pub struct Encoder {
+    pub codec: zlib_rs::Deflate,
+    pub takes_over: bool,
+}
+
+impl Encoder {
+    pub fn new(level: i32, window_bits: u8, takes_over: bool) -> Self {
+        Encoder { codec: zlib_rs::Deflate::new(level, false, window_bits), takes_over }
+    }
+
+    /// A part of a message and a flush, tail included.
+    pub fn flush(&mut self, part: &[u8]) -> Vec<u8> {
+        self.run(part, zlib_rs::DeflateFlush::SyncFlush)
+    }
+
+    /// A message, without the tail.
+    pub fn message(&mut self, payload: &[u8]) -> Vec<u8> {
+        if !self.takes_over {
+            self.codec.reset();
+        }
+        let mut bytes = self.flush(payload);
+        assert!(bytes.ends_with(&[0, 0, 0xff, 0xff]));
+        bytes.truncate(bytes.len() - 4);
+        bytes
+    }
+
+    pub fn run(&mut self, part: &[u8], flush: zlib_rs::DeflateFlush) -> Vec<u8> {
+        let mut out = vec![0; part.len() + part.len() / 100 + 1000];
+        let (read, written) = (self.codec.total_in(), self.codec.total_out());
+        self.codec.compress(part, &mut out, flush).expect("a valid state");
+        assert_eq!(self.codec.total_in() - read, part.len() as u64);
+        out.truncate(usize::try_from(self.codec.total_out() - written).expect("it fits"));
+        out
+    }
+}

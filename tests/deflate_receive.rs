@@ -1,0 +1,439 @@
+//! RFC 7692 §6.2 and §7.2.2: receiving compressed messages; items 56 to 65 and 71 of hostile inputs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    clippy::similar_names,
+    reason = "a test may panic, and counts in small numbers"
+)]
+
+mod common;
+#[path = "common/deflate.rs"]
+mod deflate;
+
+use common::{Seen, binary, masked, plain, sees, text};
+use deflate::Encoder;
+use sansock::{Config, Connection, DeflateError, Delivery, Error, Violation};
+use zlib_rs::DeflateFlush;
+
+const TEXT: u8 = 0xc1;
+const BINARY: u8 = 0xc2;
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// "Hello" as RFC 7692 §7.2.3.1 has it.
+const HELLO: &[u8] = b"\xf2\x48\xcd\xc9\xc9\x07\x00";
+/// The same once more, with context takeover (§7.2.3.2).
+const HELLO_AGAIN: &[u8] = b"\xf2\x00\x11\x00\x00";
+
+/// What both roles see of these frames, each a first byte and a payload, in every delivery.
+fn both_see(frames: &[(u8, &[u8])]) -> Vec<Seen> {
+    both_see_with(frames, &Config::default(), "")
+}
+
+fn both_see_with(frames: &[(u8, &[u8])], config: &Config, params: &str) -> Vec<Seen> {
+    let from_client: Vec<u8> = frames.iter().flat_map(|(first, payload)| masked(*first, payload)).collect();
+    let from_server: Vec<u8> = frames.iter().flat_map(|(first, payload)| plain(*first, payload)).collect();
+    let (server_saw, _) = sees(&from_client, || deflate::server(config.clone(), params));
+    let (client_saw, _) = sees(&from_server, || deflate::client(config.clone(), params));
+    assert_eq!(server_saw, client_saw);
+    server_saw
+}
+
+fn fails(error: DeflateError) -> Vec<Seen> {
+    vec![Seen::Failed(Error::Deflate(error))]
+}
+
+fn limited(max_message: u64) -> Config {
+    let mut config = Config::default();
+    config.max_message = max_message;
+    config
+}
+
+fn chunks() -> Config {
+    let mut config = Config::default();
+    (config.delivery, config.max_message) = (Delivery::Chunks, u64::MAX);
+    config
+}
+
+/// Bytes that do not compress.
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    };
+    (0..len).map(next).collect()
+}
+
+#[test]
+fn section_7_2_3_1_one_block() {
+    assert_eq!(both_see(&[(TEXT, HELLO)]), [text("Hello")]);
+    assert_eq!(both_see(&[(0x41, &HELLO[..3]), (0x80, &HELLO[3..])]), [text("Hello")]);
+}
+
+#[test]
+fn section_7_2_3_2_sharing_the_window() {
+    assert_eq!(both_see(&[(TEXT, HELLO), (TEXT, HELLO_AGAIN)]), [text("Hello"), text("Hello")]);
+    assert_eq!(both_see(&[(TEXT, HELLO), (TEXT, HELLO)]), [text("Hello"), text("Hello")]);
+    // Without takeover there is nothing to refer to.
+    let no_takeover = "; server_no_context_takeover; client_no_context_takeover";
+    let saw = both_see_with(&[(TEXT, HELLO), (TEXT, HELLO_AGAIN)], &Config::default(), no_takeover);
+    assert_eq!(saw, [text("Hello"), Seen::Failed(Error::Deflate(DeflateError::Corrupt))]);
+}
+
+#[test]
+fn section_7_2_3_3_stored_block() {
+    let stored = b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00";
+    assert_eq!(both_see(&[(TEXT, stored)]), [text("Hello")]);
+}
+
+#[test]
+fn section_7_2_3_5_two_blocks() {
+    let blocks = b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00";
+    assert_eq!(both_see(&[(TEXT, blocks)]), [text("Hello")]);
+}
+
+#[test]
+fn section_7_2_3_6_empty_fragment() {
+    let mut part = HELLO.to_vec();
+    part.extend(TAIL);
+    assert_eq!(both_see(&[(0x41, &part), (0x80, b"\x00")]), [text("Hello")]);
+}
+
+#[test]
+fn section_6_1_opcode_is_kept_and_control_frames_are_not_compressed() {
+    let frames: &[(u8, &[u8])] =
+        &[(0x42, &HELLO[..1]), (0x89, b"ping"), (0x00, &HELLO[1..4]), (0x8a, b""), (0x80, &HELLO[4..])];
+    let (ping, pong) = (Seen::Ping(b"ping".to_vec()), Seen::Pong(Vec::new()));
+    assert_eq!(both_see(frames), [ping, pong, binary(b"Hello")]);
+}
+
+#[test]
+fn hostile_56_a_bomb_stops_at_the_limit() {
+    let bomb = Encoder::new(9, 15, true).message(&vec![0; 1 << 20]);
+    assert!(bomb.len() < 1100);
+    let one = |limit| both_see_with(&[(BINARY, &bomb)], &limited(limit), "");
+    assert_eq!(one(1 << 20), [binary(&vec![0; 1 << 20])]);
+    assert_eq!(one((1 << 20) - 1), [Seen::Failed(Error::TooBig)]);
+    assert_eq!(one(1), [Seen::Failed(Error::TooBig)]);
+    assert_eq!(one(0), [Seen::Failed(Error::TooBig)]);
+
+    let mut frames: Vec<(u8, &[u8])> = bomb.chunks(1).map(|byte| (0x00, byte)).collect();
+    frames[0].0 = 0x42;
+    frames.last_mut().unwrap().0 = 0x80;
+    assert_eq!(both_see_with(&frames, &limited(1 << 20), "").len(), 1);
+    assert_eq!(both_see_with(&frames, &limited((1 << 20) - 1), ""), [Seen::Failed(Error::TooBig)]);
+
+    // The limit is that of a message, not of a connection.
+    let no_takeover = "; server_no_context_takeover; client_no_context_takeover";
+    let frames = vec![(BINARY, &bomb[..]); 5];
+    assert_eq!(both_see_with(&frames, &limited(1 << 20), no_takeover).len(), 5);
+}
+
+#[test]
+fn hostile_56_the_limit_says_1009() {
+    let bomb = Encoder::new(9, 15, true).message(&vec![0; 100_000]);
+    let mut server = deflate::server(limited(50_000), "");
+    common::feed(&mut server, &masked(BINARY, &bomb), &[usize::MAX]);
+    assert_eq!(common::output(&mut server), plain(0x88, &1009_u16.to_be_bytes()));
+}
+
+#[test]
+fn hostile_56_a_message_at_the_limit_may_be_longer_while_compressed() {
+    let payload = noise(100_000);
+    let stored = Encoder::new(0, 15, true).message(&payload);
+    assert!(stored.len() > payload.len());
+    assert_eq!(both_see_with(&[(BINARY, &stored)], &limited(100_000), ""), [binary(&payload)]);
+    assert_eq!(both_see_with(&[(BINARY, &stored)], &limited(99_999), ""), [Seen::Failed(Error::TooBig)]);
+    // But not by far, and a frame not beyond its own limit: judged before the payload.
+    let claim = masked(BINARY, &vec![0; 200_000]);
+    assert_eq!(sees(&claim[..14], || deflate::server(limited(100_000), "")).0, [Seen::Failed(Error::TooBig)]);
+    let mut config = limited(100_000);
+    config.max_frame = Some(1000);
+    assert_eq!(both_see_with(&[(BINARY, &stored[..1001])], &config, ""), [Seen::Failed(Error::TooBig)]);
+}
+
+#[test]
+fn hostile_57_blocks_without_content_have_a_budget() {
+    let empty = [0x00, 0x00, 0x00, 0xff, 0xff];
+    let some = empty.repeat(13_000);
+    assert_eq!(both_see(&[(0x42, &some), (0x80, b"\x00")]), [binary(b"")]);
+    let many = empty.repeat(14_000);
+    for config in [Config::default(), chunks()] {
+        assert_eq!(both_see_with(&[(0x42, &many)], &config, ""), fails(DeflateError::ForNothing));
+    }
+    assert_eq!(Error::Deflate(DeflateError::ForNothing).close_code(), Some(sansock::CloseCode::TOO_BIG));
+    // What they are wrapped around pays for them: one byte with a flush behind each is legal.
+    let mut encoder = Encoder::new(1, 15, true);
+    let flushed: Vec<u8> = noise(40_000).iter().flat_map(|&byte| encoder.flush(&[byte])).collect();
+    assert_eq!(both_see(&[(0x42, &flushed), (0x80, b"\x00")]), [binary(&noise(40_000))]);
+}
+
+#[test]
+fn hostile_58_rsv1_where_it_may_not_be() {
+    let violation = vec![Seen::Failed(Error::Protocol(Violation::ReservedBits))];
+    for first in [0xc8, 0xc9, 0xca, 0xa1, 0x91, 0xe1, 0xd2] {
+        assert_eq!(both_see(&[(first, b"")]), violation, "{first:#x}");
+    }
+    assert_eq!(both_see(&[(0x41, &HELLO[..3]), (0xc0, &HELLO[3..])]), violation);
+    assert_eq!(both_see(&[(0x01, b"He"), (0xc0, b"llo")]), violation);
+    // At the first byte, before the length.
+    assert_eq!(sees(&[0xc9], || deflate::server(Config::default(), "")).0, violation);
+    // Not negotiated.
+    assert_eq!(common::server_sees(&masked(TEXT, HELLO)).0, violation);
+    assert_eq!(common::client_sees(&plain(TEXT, HELLO)).0, violation);
+    // A new message inside of another one, compressed or not.
+    let inside = vec![Seen::Failed(Error::Protocol(Violation::ExpectedContinuation))];
+    assert_eq!(both_see(&[(0x41, &HELLO[..3]), (TEXT, HELLO)]), inside);
+    assert_eq!(both_see(&[(0x41, &HELLO[..3]), (0x81, b"x")]), inside);
+}
+
+#[test]
+fn hostile_59_uncompressed_messages_in_between() {
+    let frames: &[(u8, &[u8])] = &[
+        (TEXT, HELLO),
+        (0x81, b"plain"),
+        (0x02, b"a"),
+        (0x80, b"b"),
+        (TEXT, HELLO_AGAIN),
+        (0x81, b""),
+        (TEXT, HELLO_AGAIN),
+    ];
+    let hello = || text("Hello");
+    assert_eq!(both_see(frames), [hello(), text("plain"), binary(b"ab"), hello(), text(""), hello()]);
+}
+
+#[test]
+fn hostile_60_empty_messages() {
+    let mut part = HELLO.to_vec();
+    part.extend(TAIL);
+    let frames: &[(u8, &[u8])] = &[
+        (TEXT, b"\x00"),
+        (TEXT, b""),
+        (0x41, b""),
+        (0x00, b""),
+        (0x80, b""),
+        (0x41, b""),
+        (0x80, b"\x00"),
+        // An empty final fragment behind a flush.
+        (0x41, &part),
+        (0x80, b""),
+        // The other forms of a block without content: fixed codes, BFINAL, both.
+        (TEXT, b"\x02\x00"),
+        (TEXT, b"\x03\x00"),
+        (TEXT, b"\x01\x00\x00\xff\xff"),
+        (TEXT, HELLO_AGAIN),
+    ];
+    let empty = || text("");
+    let saw = both_see(frames);
+    assert_eq!(
+        saw,
+        [empty(), empty(), empty(), empty(), text("Hello"), empty(), empty(), empty(), text("Hello")]
+    );
+}
+
+#[test]
+fn hostile_61_every_form_of_the_tail() {
+    // As much of it as the sender has left there; and the next message, which takes over.
+    for left in 0..=4 {
+        for payload in [&b"Hello"[..], b"Hello, hello, hello", &noise(300), &[0; 1000]] {
+            let mut encoder = Encoder::new(6, 15, true);
+            let first = [encoder.message(payload), TAIL[..left].to_vec()].concat();
+            let second = encoder.message(payload);
+            let saw = both_see(&[(BINARY, &first), (BINARY, &second), (BINARY, HELLO)]);
+            assert_eq!(saw, [binary(payload), binary(payload), binary(b"Hello")], "{left} of the tail left");
+        }
+    }
+}
+
+#[test]
+fn hostile_62_bfinal() {
+    let final_block = b"\xf3\x48\xcd\xc9\xc9\x07\x00";
+    // §7.2.3.4, then without the byte behind the block, with more blocks, and twice in one message.
+    let with_byte = [&final_block[..], b"\x00"].concat();
+    let and_more = [&final_block[..], HELLO].concat();
+    let twice = [&final_block[..], final_block].concat();
+    let and_empty = [&final_block[..], b"\x03\x00\x03\x00"].concat();
+    // The window is that of the connection, whatever ends in between.
+    let and_again = [&final_block[..], HELLO_AGAIN].concat();
+    for (payload, said) in [
+        (&with_byte, "Hello"),
+        (&final_block.to_vec(), "Hello"),
+        (&and_more, "HelloHello"),
+        (&twice, "HelloHello"),
+        (&and_empty, "Hello"),
+        (&and_again, "HelloHello"),
+    ] {
+        let frames: &[(u8, &[u8])] =
+            &[(TEXT, payload), (TEXT, HELLO_AGAIN), (TEXT, payload), (TEXT, HELLO_AGAIN)];
+        assert_eq!(both_see(frames), [text(said), text("Hello"), text(said), text("Hello")]);
+    }
+    // A message in two fragments, cut where the block with BFINAL ends.
+    assert_eq!(both_see(&[(0x41, final_block), (0x80, HELLO)]), [text("HelloHello")]);
+    assert_eq!(both_see(&[(0x41, final_block), (0x80, b"")]), [text("Hello")]);
+    // A stream that is finished as a whole.
+    let mut encoder = Encoder::new(6, 15, true);
+    let payload = noise(100_000);
+    let finished = encoder.run(&payload, DeflateFlush::Finish);
+    assert_eq!(both_see(&[(BINARY, &finished), (TEXT, HELLO)]), [binary(&payload), text("Hello")]);
+}
+
+#[test]
+fn hostile_63_lengths_at_the_edges_of_buffers() {
+    let text: Vec<u8> = (0..200_000_u32).flat_map(|i| (i % 977).to_be_bytes()).collect();
+    for unit in [8192, 65_536] {
+        for len in [unit - 1, unit, unit + 1, 2 * unit - 1, 2 * unit, 2 * unit + 1] {
+            for level in [0, 1, 6] {
+                let mut encoder = Encoder::new(level, 15, true);
+                let frame = masked(BINARY, &encoder.message(&text[..len]));
+                let again = masked(BINARY, &encoder.message(&text[..len]));
+                let mut server = deflate::server(Config::default(), "");
+                let saw = common::feed(&mut server, &[frame, again].concat(), &[8192, 1]);
+                assert!(saw == [binary(&text[..len]), binary(&text[..len])], "{len} at level {level}");
+            }
+        }
+    }
+}
+
+#[test]
+fn hostile_64_what_is_not_deflate() {
+    for (payload, error) in [
+        (&b"\x07"[..], DeflateError::Corrupt),
+        (b"\xff\xff\xff\xff", DeflateError::Corrupt),
+        // LEN is not the complement of NLEN.
+        (b"\x00\x05\x00\x05\x00Hello\x00", DeflateError::Corrupt),
+        // A distance beyond what came before.
+        (HELLO_AGAIN, DeflateError::Corrupt),
+        // A literal/length code of lengths that no code has.
+        (b"\x04\xe0\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", DeflateError::Corrupt),
+        // Cut off: in a stored block, in a fixed one, in its header.
+        (b"\x00\x05\x00\xfa\xffHel", DeflateError::Truncated),
+        (b"\x00\x05", DeflateError::Truncated),
+        (&HELLO[..4], DeflateError::Truncated),
+    ] {
+        assert_eq!(both_see(&[(BINARY, payload)]), fails(error), "{payload:x?}");
+    }
+    assert_eq!(Error::Deflate(DeflateError::Corrupt).close_code(), Some(sansock::CloseCode::INVALID_PAYLOAD));
+    assert_eq!(
+        Error::Deflate(DeflateError::Truncated).close_code(),
+        Some(sansock::CloseCode::INVALID_PAYLOAD)
+    );
+}
+
+#[test]
+fn hostile_64_a_message_that_is_cut_anywhere_is_not_delivered() {
+    let words: Vec<u8> = (0..400_u32).flat_map(|i| format!("{}, ", i * i % 1000).into_bytes()).collect();
+    for (level, payload) in
+        [(0, &words[..]), (1, &words), (6, &words), (9, &words), (6, b"Hello"), (6, &noise(600))]
+    {
+        let whole = Encoder::new(level, 15, true).message(payload);
+        // The first byte of a stored block is an empty message by itself.
+        for cut in if whole[0] == 0 { 2 } else { 1 }..whole.len() {
+            let mut server = deflate::server(Config::default(), "");
+            let saw = common::feed(&mut server, &masked(BINARY, &whole[..cut]), &[usize::MAX]);
+            // All of it, where only the tail is missing; never a part.
+            let is_whole = saw == [binary(payload)] && cut + 5 >= whole.len();
+            let has_failed = matches!(saw[..], [Seen::Failed(Error::Deflate(_))]);
+            assert!(has_failed || is_whole, "level {level}: {cut} of {} bytes gave {saw:?}", whole.len());
+        }
+    }
+}
+
+#[test]
+fn hostile_65_distances_beyond_the_agreed_window() {
+    // Between messages the agreed window counts, whatever decoder comes next; within one, up to 32 KiB
+    // are accepted.
+    let params = "; server_max_window_bits=9; client_max_window_bits=9";
+    let payload = noise(512);
+    let mut encoder = Encoder::new(9, 15, true);
+    let first = encoder.message(&payload);
+    let far = encoder.message(&payload[..100]);
+    let saw = both_see_with(&[(BINARY, &first), (BINARY, &far)], &Config::default(), params);
+    assert_eq!(saw, [binary(&payload), binary(&payload[..100])]);
+
+    let payload = noise(600);
+    let mut encoder = Encoder::new(9, 15, true);
+    let first = encoder.message(&payload);
+    let far = encoder.message(&payload[..80]);
+    let saw = both_see_with(&[(BINARY, &first), (BINARY, &far)], &Config::default(), params);
+    assert_eq!(saw, [binary(&payload), Seen::Failed(Error::Deflate(DeflateError::Corrupt))]);
+
+    let within = [&noise(20_000)[..], &noise(100)].concat();
+    let within = (Encoder::new(9, 15, true).message(&within), within);
+    assert_eq!(both_see_with(&[(BINARY, &within.0)], &Config::default(), params), [binary(&within.1)]);
+}
+
+#[test]
+fn hostile_50_text_is_judged_after_inflating() {
+    let mut encoder = Encoder::new(0, 15, true);
+    let bad = vec![Seen::Failed(Error::InvalidUtf8)];
+    for wrong in [&b"\xff"[..], b"abc\xed\xa0\x80", b"\xf4\x90", b"\xc3"] {
+        assert_eq!(both_see(&[(TEXT, &encoder.message(wrong))]), bad);
+    }
+    // Binary may be anything.
+    assert_eq!(both_see(&[(BINARY, &Encoder::new(0, 15, true).message(b"\xff"))]), [binary(b"\xff")]);
+    // At the byte that is wrong, not at the end of the frame; whatever is wrong behind it.
+    let stored = b"\x00\x05\x00\xfa\xff\xffello";
+    let mut server = deflate::server(limited(1), "");
+    let saw =
+        common::feed(&mut server, &masked(TEXT, &[stored, &[0xff; 50][..]].concat())[..6 + 6], &[usize::MAX]);
+    assert_eq!(saw, bad);
+    assert_eq!(both_see_with(&[(TEXT, &[stored, &[0xff; 50][..]].concat())], &limited(1), ""), bad);
+}
+
+#[test]
+fn hostile_71_an_inflater_error_is_for_ever() {
+    let mut server = deflate::server(Config::default(), "");
+    let bytes = [masked(TEXT, b"\x07"), masked(TEXT, HELLO), masked(0x81, b"plain")].concat();
+    let saw = common::feed(&mut server, &bytes, &[usize::MAX]);
+    assert_eq!(saw, fails(DeflateError::Corrupt));
+    for _ in 0..3 {
+        assert_eq!(server.poll_event().err(), Some(Error::Deflate(DeflateError::Corrupt)));
+    }
+    assert_eq!(common::output(&mut server), plain(0x88, &1007_u16.to_be_bytes()));
+}
+
+#[test]
+fn chunks_come_as_they_arrive_and_cut_between_characters() {
+    let said = "grüße, ".repeat(20_000);
+    let mut encoder = Encoder::new(6, 15, true);
+    let frame = masked(TEXT, &encoder.message(said.as_bytes()));
+    for cuts in [&[usize::MAX][..], &[1], &[7, 100]] {
+        let mut server = deflate::server(chunks(), "");
+        let saw = common::feed(&mut server, &frame, cuts);
+        let parts: Vec<&str> = saw
+            .iter()
+            .map(|seen| match seen {
+                Seen::TextPart(part) | Seen::Text(part) => &part[..],
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert!(parts.iter().all(|part| part.len() <= 64 << 10));
+        assert!(parts.len() > 2);
+        assert_eq!(parts.concat(), said);
+        assert!(matches!(saw.last(), Some(Seen::Text(_))));
+        assert_eq!(saw.iter().filter(|seen| matches!(seen, Seen::Text(_))).count(), 1);
+    }
+}
+
+#[test]
+fn chunks_of_fragments_come_with_each_flush() {
+    let mut encoder = Encoder::new(6, 15, true);
+    let mut server = deflate::server(chunks(), "");
+    for (i, first) in [0x42, 0x00, 0x00].into_iter().enumerate() {
+        let part = encoder.flush(&[i as u8; 10]);
+        let saw = common::feed(&mut server, &masked(first, &part), &[usize::MAX]);
+        assert_eq!(saw, [Seen::BinaryPart(vec![i as u8; 10])]);
+    }
+    let saw = common::feed(&mut server, &masked(0x80, b"\x00"), &[usize::MAX]);
+    assert_eq!(saw, [binary(b"")]);
+}
+
+/// A client that offers whatever a server needs for these tests is a `Connection` like any other.
+fn _types_are_send(connection: Connection) -> impl Send {
+    connection
+}
