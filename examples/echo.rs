@@ -101,10 +101,12 @@ async fn open(
     incoming.accept(Accept::new()).await.map(Some)
 }
 
-/// Messages are compressed for peers that can inflate them.
+/// Messages are compressed for peers that can inflate them: all of them, since this is for trying it out.
 fn config() -> Config {
+    let mut deflate = Deflate::default();
+    deflate.threshold = 0;
     let mut config = Config::default();
-    config.deflate = Some(Deflate::default());
+    config.deflate = Some(deflate);
     config
 }
 

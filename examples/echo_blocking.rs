@@ -88,10 +88,12 @@ fn session(stream: TcpStream, stopped: &AtomicBool) -> Result<(), blocking::Erro
     socket.close(CloseCode::GOING_AWAY, "the server stops").map(drop)
 }
 
-/// Messages are compressed for peers that can inflate them.
+/// Messages are compressed for peers that can inflate them: all of them, since this is for trying it out.
 fn config() -> Config {
+    let mut deflate = Deflate::default();
+    deflate.threshold = 0;
     let mut config = Config::default();
-    config.deflate = Some(Deflate::default());
+    config.deflate = Some(deflate);
     config
 }
 

@@ -1,10 +1,10 @@
 //! Connects, and echoes every message until the end.
 //!
 //! ```text
-//! cargo run --release --example echo_client URL [--blocking]
+//! cargo run --release --example echo_client URL [--blocking] [--no-context-takeover]
 //! ```
 //!
-//! Prints how the connection ended; exits with 0 only if it was closed cleanly.
+//! Messages are compressed if the server agrees, with `--no-context-takeover` each on its own. Prints how the connection ended; exits with 0 only if it was closed cleanly.
 
 use std::process::ExitCode;
 
@@ -14,15 +14,19 @@ use sansock::{CloseReport, Config, Connection, Event, blocking};
 type Outcome = Result<Option<CloseReport>, Box<dyn std::error::Error>>;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [url] => echo_on_tokio(url),
-        [url, "--blocking"] | ["--blocking", url] => echo_blocking(url),
-        _ => {
-            eprintln!("usage: echo_client URL [--blocking]");
-            return ExitCode::from(2);
+    let mut config = config();
+    let (mut url, mut is_blocking) = (None, false);
+    for argument in std::env::args().skip(1) {
+        match (argument.as_str(), &mut config.deflate) {
+            ("--blocking", _) => is_blocking = true,
+            ("--no-context-takeover", Some(deflate)) => deflate.send_takeover = false,
+            (option, _) if option.starts_with('-') => return usage(),
+            _ if url.is_some() => return usage(),
+            _ => url = Some(argument),
         }
-    };
+    }
+    let Some(url) = url else { return usage() };
+    let outcome = if is_blocking { echo_blocking(&url, config) } else { echo_on_tokio(&url, config) };
     match outcome {
         Ok(Some(report)) => {
             println!("{report}");
@@ -36,27 +40,34 @@ fn main() -> ExitCode {
     }
 }
 
+fn usage() -> ExitCode {
+    eprintln!("usage: echo_client URL [--blocking] [--no-context-takeover]");
+    ExitCode::from(2)
+}
+
 #[tokio::main(flavor = "current_thread")]
-async fn echo_on_tokio(url: &str) -> Outcome {
-    let mut socket = sansock::tokio::connect(url, config()).await?;
+async fn echo_on_tokio(url: &str, config: Config) -> Outcome {
+    let mut socket = sansock::tokio::connect(url, config).await?;
     while socket.ready().await? {
         echo(socket.connection_mut());
     }
     Ok(socket.closed())
 }
 
-fn echo_blocking(url: &str) -> Outcome {
-    let mut socket = blocking::connect(url, config())?;
+fn echo_blocking(url: &str, config: Config) -> Outcome {
+    let mut socket = blocking::connect(url, config)?;
     while socket.ready()? {
         echo(socket.connection_mut());
     }
     Ok(socket.closed())
 }
 
-/// Messages are compressed for peers that can inflate them.
+/// Messages are compressed for peers that can inflate them: all of them, since this is for trying it out.
 fn config() -> Config {
+    let mut deflate = Deflate::default();
+    deflate.threshold = 0;
     let mut config = Config::default();
-    config.deflate = Some(Deflate::default());
+    config.deflate = Some(deflate);
     config
 }
 
