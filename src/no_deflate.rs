@@ -34,6 +34,10 @@ impl Inflating {
         match *self {}
     }
 
+    pub(crate) fn save(&mut self) {
+        match *self {}
+    }
+
     pub(crate) fn finish(&mut self) -> Result<(), Error> {
         match *self {}
     }

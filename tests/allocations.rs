@@ -1,5 +1,4 @@
 //! What is allocated, kept and copied, counted by an allocator of this test's own.
-#![allow(unsafe_code, reason = "an allocator that counts")]
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -13,68 +12,13 @@
 )]
 
 mod common;
-
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
+#[path = "common/counting.rs"]
+mod counting;
 
 use bytes::{Buf, BufMut, Bytes};
 use common::{masked, plain};
+use counting::{assert_steady, held};
 use sansock::{Config, Connection, Delivery, Event, Message, Prepared, Timestamp};
-
-thread_local! {
-    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
-}
-
-struct Counting;
-
-fn count(change: isize) {
-    // A thread that is ending has no more to count.
-    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + usize::from(change > 0)));
-    let _ = HELD.try_with(|held| {
-        held.set(held.get() + change);
-        let _ = PEAK.try_with(|peak| peak.set(peak.get().max(held.get())));
-    });
-}
-
-// SAFETY: every call is handed to the system's allocator as it is.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count(layout.size() as isize);
-        // SAFETY: as the caller promises.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        count(-(layout.size() as isize));
-        // SAFETY: as the caller promises.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count(size as isize - layout.size() as isize);
-        // SAFETY: as the caller promises.
-        unsafe { System.realloc(pointer, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn allocations(run: impl FnOnce()) -> usize {
-    let before = ALLOCATIONS.get();
-    run();
-    ALLOCATIONS.get() - before
-}
-
-/// How much more is held afterwards, and at the most meanwhile.
-fn held<T>(run: impl FnOnce() -> T) -> (T, isize, isize) {
-    let before = HELD.get();
-    PEAK.set(before);
-    let result = run();
-    (result, HELD.get() - before, PEAK.get() - before)
-}
 
 fn server() -> Connection {
     Connection::server(Config::default(), Timestamp::EPOCH)
@@ -94,13 +38,6 @@ fn drain(end: &mut Connection) {
         let len = end.output().chunk().len();
         end.output().advance(len);
     }
-}
-
-/// Runs once to warm up, and then a hundred times without any allocation.
-fn assert_steady(mut round: impl FnMut()) {
-    round();
-    round();
-    assert_eq!(allocations(|| (0..100).for_each(|_| round())), 0);
 }
 
 #[test]

@@ -24,6 +24,8 @@ pub(crate) struct Inflating {
     inflater: Option<Box<Inflater>>,
     /// The open message as far as it is inflated and not handed out.
     out: Inbox,
+    /// How many bytes at the end of `out` the history does not have yet.
+    unsaved: usize,
     limit: u64,
     message: Message,
 }
@@ -69,6 +71,7 @@ impl Inflating {
             may_go_on: window == WindowBits::MAX,
             inflater: None,
             out: Inbox::default(),
+            unsaved: 0,
             limit,
             message: Message::new(false, false),
         }
@@ -145,6 +148,7 @@ impl Inflating {
         if !self.message.is_untouched {
             self.append_tail()?;
         }
+        self.save();
         match &mut self.message.text {
             Some(validator) => validator.finish().map_err(|_| Error::InvalidUtf8),
             None => Ok(()),
@@ -179,6 +183,14 @@ impl Inflating {
         };
         self.message.is_ready = is_as_left;
         Ok(())
+    }
+
+    /// Notes in the history what is inflated, before it is handed out or needed.
+    pub(crate) fn save(&mut self) {
+        let unsaved = core::mem::take(&mut self.unsaved);
+        if let Some(history) = &mut self.history {
+            history.push(self.out.buf.get(self.out.buf.len() - unsaved..).unwrap_or_default());
+        }
     }
 
     /// Gives the decoder back between messages.
@@ -227,9 +239,7 @@ impl Inflating {
 
         let made = buf.get(start..).unwrap_or_default();
         self.message.made += done.made as u64;
-        if let Some(history) = &mut self.history {
-            history.push(made);
-        }
+        self.unsaved += done.made;
         // RFC 7692 §6.1: "At the receiver, the payload data portion after decompression is subject to the
         // constraints for the original data type again."
         if let Some(validator) = &mut self.message.text {
@@ -246,9 +256,11 @@ impl Inflating {
             self.message.is_ready &= is_as_left;
             self.inflater = Some(inflater);
         }
-        if !self.message.is_ready
-            && let Some(inflater) = &mut self.inflater
-        {
+        if self.message.is_ready {
+            return;
+        }
+        self.save();
+        if let Some(inflater) = &mut self.inflater {
             inflater.restart(self.history.as_ref());
             self.message.is_ready = true;
         }

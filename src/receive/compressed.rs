@@ -52,6 +52,7 @@ impl ReceiveHalf {
             if frame.missing == 0 && !frame.is_final && ready < enough {
                 self.phase = Phase::Fragmented;
             }
+            inflating.save();
             self.found = Some(chunk);
             return Ok(Step::Found);
         }

@@ -1,4 +1,5 @@
 //! Connections that have agreed on permessage-deflate, and an encoder that can be told everything.
+#![allow(clippy::expect_used, reason = "a test may panic")]
 #![allow(
     dead_code,
     unreachable_pub,

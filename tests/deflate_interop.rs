@@ -1,0 +1,749 @@
+//! permessage-deflate with implementations that are not ours: Python's websockets, which has zlib, and
+//! Node's ws, which has Chromium's zlib. Each is our server, and our client.
+//!
+//! Where Python, Node or the way to their packages is missing there is nothing to test: the tests say so
+//! and pass. With `SANSOCK_INTEROP=require` in the environment they fail.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::collections::HashMap;
+use std::fs;
+use std::future::Future;
+use std::io::{self, BufRead, BufReader, IoSlice, Write};
+use std::iter;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{OnceLock, mpsc};
+use std::task::{Context, Poll, ready};
+use std::thread;
+use std::time::Duration;
+
+use sansock::deflate::{Agreed, Deflate, WindowBits};
+use sansock::handshake::client::ClientRequest;
+use sansock::tokio::WebSocket;
+use sansock::{CloseCode, CloseReport, Config, Connection, Data, Message, blocking};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+
+/// Nothing here takes long: this only ends a test that hangs.
+const LIMIT: Duration = Duration::from_secs(60);
+
+const WINDOWS: [u8; 3] = [9, 12, 15];
+
+const LOOPBACK: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
+
+#[tokio::test]
+async fn rfc7692_7_1_our_client_and_websockets_server() {
+    every_case_as_client(Peer::Websockets).await;
+}
+
+#[tokio::test]
+async fn rfc7692_7_1_our_client_and_ws_server() {
+    every_case_as_client(Peer::Ws).await;
+}
+
+#[tokio::test]
+async fn rfc7692_7_1_our_server_and_websockets_client() {
+    every_case_as_server(Peer::Websockets).await;
+}
+
+#[tokio::test]
+async fn rfc7692_7_1_our_server_and_ws_client() {
+    every_case_as_server(Peer::Ws).await;
+}
+
+#[test]
+fn rfc7692_7_1_our_blocking_client_and_websockets_server() {
+    blocking_client(Peer::Websockets);
+}
+
+#[test]
+fn rfc7692_7_1_our_blocking_client_and_ws_server() {
+    blocking_client(Peer::Ws);
+}
+
+#[test]
+fn rfc7692_7_1_our_blocking_server_and_websockets_client() {
+    blocking_server(Peer::Websockets);
+}
+
+#[test]
+fn rfc7692_7_1_our_blocking_server_and_ws_client() {
+    blocking_server(Peer::Ws);
+}
+
+/// RFC 7692 section 7.1.2.2: who has not offered it cannot be asked for it.
+#[tokio::test]
+async fn rfc7692_7_1_2_2_our_server_asks_no_window_of_a_client_that_has_not_offered_it() {
+    let mut deflate = Deflate::default();
+    deflate.receive_window = WindowBits::new(9).unwrap();
+    // It can be kept from taking over what our window would not hold.
+    let wanted = Terms { server: Direction::FREE, client: Direction { takeover: false, bits: 15 } };
+    for peer in Peer::ALL {
+        one_case_as_server(peer, "client_max_window_bits=", Some(deflate.clone()), Some(wanted)).await;
+    }
+}
+
+#[tokio::test]
+async fn rfc7692_5_1_our_client_falls_back_where_ws_takes_no_smaller_window() {
+    let mut deflate = Deflate::default();
+    deflate.receive_window = WindowBits::new(9).unwrap();
+    deflate.fallback = true;
+    let query = "server_max_window_bits=12";
+    let server = Direction { takeover: true, bits: 12 };
+    let wanted = Terms { server, client: Direction::FREE };
+    one_case_as_client(Peer::Ws, query, Some(deflate), Some(wanted)).await;
+}
+
+#[tokio::test]
+async fn rfc7692_5_messages_stay_as_they_are_unless_both_ends_want_the_extension() {
+    for peer in Peer::ALL {
+        for (query, deflate) in [("off", Some(Deflate::default())), ("", None), ("off", None)] {
+            one_case_as_client(peer, query, deflate.clone(), None).await;
+            one_case_as_server(peer, query, deflate, None).await;
+        }
+    }
+}
+
+async fn every_case_as_client(peer: Peer) {
+    let Some(server) = Running::server(peer) else { return };
+    let mut totals = Totals::default();
+    for case in Case::all() {
+        let request = ClientRequest::new(&server.url(&case.query())).unwrap();
+        let config = config(case.deflate(case.terms.client, case.terms.server));
+        let traffic = within(converse_as_client(request, config, Some(case.terms))).await;
+        assert_eq!(server.line(), "1000", "{case:?}");
+        totals.add(case.terms.client, case.terms.server, &traffic);
+    }
+    totals.check();
+}
+
+async fn every_case_as_server(peer: Peer) {
+    let listener = tokio::net::TcpListener::bind(LOOPBACK).await.unwrap();
+    let Some(mut client) = Running::client(peer, listener.local_addr().unwrap().port()) else { return };
+    let mut totals = Totals::default();
+    for case in Case::all() {
+        client.call(&case.query());
+        let config = config(case.deflate(case.terms.server, case.terms.client));
+        let traffic = within(converse_as_server(&listener, config, Some(case.terms))).await;
+        assert_eq!(client.line(), "1000", "{case:?}");
+        totals.add(case.terms.server, case.terms.client, &traffic);
+    }
+    totals.check();
+}
+
+async fn one_case_as_client(peer: Peer, query: &str, deflate: Option<Deflate>, wanted: Option<Terms>) {
+    let Some(server) = Running::server(peer) else { return };
+    let request = ClientRequest::new(&server.url(query)).unwrap();
+    within(converse_as_client(request, config(deflate), wanted)).await;
+    assert_eq!(server.line(), "1000");
+}
+
+async fn one_case_as_server(peer: Peer, query: &str, deflate: Option<Deflate>, wanted: Option<Terms>) {
+    let listener = tokio::net::TcpListener::bind(LOOPBACK).await.unwrap();
+    let Some(mut client) = Running::client(peer, listener.local_addr().unwrap().port()) else { return };
+    client.call(query);
+    within(converse_as_server(&listener, config(deflate), wanted)).await;
+    assert_eq!(client.line(), "1000");
+}
+
+async fn within<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(LIMIT, work).await.unwrap()
+}
+
+async fn converse_as_client(request: ClientRequest, config: Config, wanted: Option<Terms>) -> Traffic {
+    let io = TcpStream::connect((request.host(), request.port())).await.unwrap();
+    io.set_nodelay(true).unwrap();
+    converse(sansock::tokio::connect_over(Tap::new(io), request, config).await.unwrap(), wanted).await
+}
+
+async fn converse_as_server(
+    listener: &tokio::net::TcpListener,
+    config: Config,
+    wanted: Option<Terms>,
+) -> Traffic {
+    let (io, _) = listener.accept().await.unwrap();
+    io.set_nodelay(true).unwrap();
+    converse(sansock::tokio::accept(Tap::new(io), config).await.unwrap(), wanted).await
+}
+
+/// Says what there is to say, hears it again, and closes.
+async fn converse(mut socket: WebSocket<Tap>, wanted: Option<Terms>) -> Traffic {
+    assert_eq!(terms(socket.connection()), wanted);
+    let script = script();
+    for group in groups(&script) {
+        for step in group {
+            if step.is_plain {
+                socket.uncompressed();
+            }
+            if step.is_fragmented {
+                send_fragments(socket.connection_mut(), &step.message);
+                socket.flush().await.unwrap();
+            } else {
+                socket.send(step.message.clone()).await.unwrap();
+            }
+        }
+        for step in group {
+            step.check(socket.recv().await.unwrap().as_ref(), wanted);
+        }
+    }
+    check_close(socket.close(CloseCode::NORMAL, "").await.unwrap());
+    let traffic = Traffic { sent: frames(&socket.io().sent), received: frames(&socket.io().received) };
+    traffic.check(&script, wanted.is_some());
+    traffic
+}
+
+fn blocking_client(peer: Peer) {
+    let Some(server) = Running::server(peer) else { return };
+    for case in Case::a_few() {
+        let config = config(case.deflate(case.terms.client, case.terms.server));
+        let socket = blocking::connect(&server.url(&case.query()), config).unwrap();
+        converse_blocking(socket, case.terms);
+        assert_eq!(server.line(), "1000", "{case:?}");
+    }
+}
+
+fn blocking_server(peer: Peer) {
+    let listener = TcpListener::bind(LOOPBACK).unwrap();
+    let Some(mut client) = Running::client(peer, listener.local_addr().unwrap().port()) else { return };
+    for case in Case::a_few() {
+        client.call(&case.query());
+        let config = config(case.deflate(case.terms.server, case.terms.client));
+        let socket = blocking::accept(accept_one(&listener), config).unwrap();
+        converse_blocking(socket, case.terms);
+        assert_eq!(client.line(), "1000", "{case:?}");
+    }
+}
+
+/// As `accept`, which has no deadline.
+fn accept_one(listener: &TcpListener) -> std::net::TcpStream {
+    let listener = listener.try_clone().unwrap();
+    let (sender, accepted) = mpsc::channel();
+    thread::spawn(move || sender.send(listener.accept().unwrap().0));
+    let stream = accepted.recv_timeout(LIMIT).unwrap();
+    stream.set_nodelay(true).unwrap();
+    stream
+}
+
+fn converse_blocking(mut socket: blocking::WebSocket<std::net::TcpStream>, wanted: Terms) {
+    socket.set_timeout(Some(LIMIT)).unwrap();
+    assert_eq!(terms(socket.connection()), Some(wanted));
+    for group in groups(&script()) {
+        for step in group {
+            if step.is_plain {
+                socket.uncompressed();
+            }
+            if step.is_fragmented {
+                send_fragments(socket.connection_mut(), &step.message);
+                socket.flush().unwrap();
+            } else {
+                socket.send(step.message.clone()).unwrap();
+            }
+        }
+        for step in group {
+            step.check(socket.recv().unwrap().as_ref(), Some(wanted));
+        }
+    }
+    check_close(socket.close(CloseCode::NORMAL, "").unwrap());
+}
+
+fn check_close(report: CloseReport) {
+    assert!(report.clean && report.code() == 1000, "{report}");
+}
+
+/// What two ends agree to, where no mention of a window means 15.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Terms {
+    server: Direction,
+    client: Direction,
+}
+
+/// What is agreed of the messages that one end sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Direction {
+    takeover: bool,
+    bits: u8,
+}
+
+impl Direction {
+    const FREE: Direction = Direction { takeover: true, bits: 15 };
+
+    fn all() -> impl Iterator<Item = Direction> {
+        WINDOWS.iter().flat_map(|&bits| [true, false].map(|takeover| Direction { takeover, bits }))
+    }
+
+    fn window(self) -> WindowBits {
+        WindowBits::new(self.bits).unwrap()
+    }
+}
+
+fn terms(connection: &Connection) -> Option<Terms> {
+    let bits = |window: Option<WindowBits>| window.unwrap_or(WindowBits::MAX).get();
+    let terms = |agreed: Agreed| Terms {
+        server: Direction {
+            takeover: !agreed.server_no_context_takeover,
+            bits: bits(agreed.server_max_window_bits),
+        },
+        client: Direction {
+            takeover: !agreed.client_no_context_takeover,
+            bits: bits(agreed.client_max_window_bits),
+        },
+    };
+    connection.deflate().map(terms)
+}
+
+/// Terms, and who sees to it that they are agreed: the other end takes what it gets then.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    terms: Terms,
+    asks: Asks,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asks {
+    We,
+    They,
+    Both,
+}
+
+impl Case {
+    fn all() -> impl Iterator<Item = Case> {
+        let terms =
+            Direction::all().flat_map(|server| Direction::all().map(move |client| Terms { server, client }));
+        terms.flat_map(|terms| [Asks::We, Asks::They, Asks::Both].map(|asks| Case { terms, asks }))
+    }
+
+    /// Each value of each parameter.
+    fn a_few() -> impl Iterator<Item = Case> {
+        Case::all().filter(|case| case.terms.server == case.terms.client && case.asks == Asks::Both)
+    }
+
+    /// What the peer asks for.
+    fn query(&self) -> String {
+        if self.asks == Asks::We {
+            return String::new();
+        }
+        let Terms { server, client } = self.terms;
+        let mut query =
+            format!("server_max_window_bits={}&client_max_window_bits={}", server.bits, client.bits);
+        for (name, direction) in [("server", server), ("client", client)] {
+            if !direction.takeover {
+                query += &format!("&{name}_no_context_takeover=");
+            }
+        }
+        query
+    }
+
+    /// What we ask for.
+    fn deflate(&self, send: Direction, receive: Direction) -> Option<Deflate> {
+        let mut deflate = Deflate::default();
+        if self.asks != Asks::They {
+            (deflate.send_takeover, deflate.send_window) = (send.takeover, send.window());
+            (deflate.receive_takeover, deflate.receive_window) = (receive.takeover, receive.window());
+        }
+        Some(deflate)
+    }
+}
+
+fn config(deflate: Option<Deflate>) -> Config {
+    let mut config = Config::default();
+    config.deflate = deflate;
+    config
+}
+
+/// A message, and how it is sent.
+struct Step {
+    message: Message,
+    is_fragmented: bool,
+    is_plain: bool,
+}
+
+impl Step {
+    fn check(&self, echo: Option<&Message>, wanted: Option<Terms>) {
+        if echo != Some(&self.message) {
+            let len = |message: &Message| message.as_bytes().len();
+            panic!("{wanted:?}: {} bytes came back as {:?}", len(&self.message), echo.map(len));
+        }
+    }
+
+    fn is_compressed(&self) -> bool {
+        let suits = self.is_fragmented || self.message.as_bytes().len() >= Deflate::default().threshold;
+        suits && !self.is_plain
+    }
+}
+
+/// The boundaries of frames, of the threshold and of the windows are among them.
+const LENGTHS: [usize; 20] =
+    [300, 64, 0, 150, 512, 1, 220, 63, 4000, 65, 180, 127, 1100, 126, 240, 513, 20_000, 125, 2500, 350];
+
+/// A hundred messages that resemble each other.
+fn script() -> Vec<Step> {
+    let mut numbers = Numbers(7);
+    let lengths = LENGTHS.into_iter().cycle().take(100);
+    let step = |(index, len)| Step {
+        message: match index % 12 {
+            11 => numbers.bytes(len).into(),
+            number if number % 3 == 2 => numbers.records(len).into_bytes().into(),
+            _ => numbers.records(len).into(),
+        },
+        is_fragmented: index % 7 == 3,
+        is_plain: index % 9 == 4,
+    };
+    lengths.enumerate().map(step).collect()
+}
+
+/// Groups of one to eight: some messages are said to a connection at rest, some in the middle of it.
+fn groups(script: &[Step]) -> impl Iterator<Item = &[Step]> {
+    let mut rest = script;
+    let mut size = 0;
+    iter::from_fn(move || {
+        size = size % 8 + 1;
+        let (group, later) = rest.split_at(size.min(rest.len()));
+        rest = later;
+        (!group.is_empty()).then_some(group)
+    })
+}
+
+/// In three parts, any of which may be empty, with a ping between them.
+fn send_fragments(connection: &mut Connection, message: &Message) {
+    let [first, second, last] = match message {
+        Message::Text(text) => {
+            let cut = |at| (0..=at).rev().find(|&at| text.is_char_boundary(at)).unwrap();
+            let (one, two) = (cut(text.len() / 3), cut(text.len() / 2));
+            [&text[..one], &text[one..two], &text[two..]].map(Data::Text)
+        }
+        Message::Binary(data) => {
+            let (one, two) = (data.len() / 3, data.len() / 2);
+            [&data[..one], &data[one..two], &data[two..]].map(Data::Binary)
+        }
+    };
+    connection.fragment(first).unwrap();
+    connection.ping(b"a control frame is not compressed: not compressed, not compressed").unwrap();
+    connection.fragment(second).unwrap();
+    connection.last_fragment(last).unwrap();
+}
+
+/// Numbers that look random and are the same in each run (splitmix64).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn bytes(&mut self, len: usize) -> Vec<u8> {
+        iter::repeat_with(|| self.next().to_le_bytes()).flatten().take(len).collect()
+    }
+
+    /// Text of at most so many bytes, less only by a part of a character.
+    fn records(&mut self, len: usize) -> String {
+        const PLACES: [&str; 5] = ["Zürich", "東京", "São Paulo", "København", "🜁 nowhere"];
+        let mut text = String::new();
+        while text.len() < len {
+            let place = PLACES.iter().cycle().nth((self.next() % 5) as usize).unwrap();
+            let (id, value) = (self.next() % 100_000, self.next() % 1000);
+            text += &format!(r#"{{"id":{id},"place":"{place}","temperature":{value},"state":"measured"}}, "#);
+        }
+        while text.len() > len {
+            text.pop();
+        }
+        text
+    }
+}
+
+/// The frames of a conversation, as they were on the wire.
+struct Traffic {
+    sent: Vec<Frame>,
+    received: Vec<Frame>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    opcode: u8,
+    rsv1: bool,
+    len: usize,
+}
+
+impl Traffic {
+    fn check(&self, script: &[Step], is_agreed: bool) {
+        let is_first = |frame: &&Frame| matches!(frame.opcode, 1 | 2);
+        let compressed = |frames: &[Frame]| -> Vec<bool> {
+            frames.iter().filter(is_first).map(|frame| frame.rsv1).collect()
+        };
+        let ours: Vec<_> = script.iter().map(|step| is_agreed && step.is_compressed()).collect();
+        assert_eq!(compressed(&self.sent), ours);
+        // The peers compress all there is.
+        assert_eq!(compressed(&self.received), vec![is_agreed; script.len()]);
+        // RFC 7692 section 6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control
+        // frames and non-first fragments of a data message."
+        let others = self.sent.iter().chain(&self.received).filter(|frame| !is_first(frame));
+        assert!(others.clone().any(|frame| frame.opcode == 0) && !others.clone().any(|frame| frame.rsv1));
+        if is_agreed {
+            let all: usize = script.iter().map(|step| step.message.as_bytes().len()).sum();
+            assert!(data_len(&self.sent) < all / 2 && data_len(&self.received) < all / 2);
+        }
+    }
+}
+
+/// What follows the head.
+fn frames(wire: &[u8]) -> Vec<Frame> {
+    let head = wire.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+    let mut rest = &wire[head + 4..];
+    let mut frames = Vec::new();
+    while !rest.is_empty() {
+        let (len, header) = match rest[1] & 0x7f {
+            127 => (u64::from_be_bytes(rest[2..10].try_into().unwrap()), 10),
+            126 => (u64::from(u16::from_be_bytes([rest[2], rest[3]])), 4),
+            len => (u64::from(len), 2),
+        };
+        let len = usize::try_from(len).unwrap();
+        let key = if rest[1] & 0x80 == 0 { 0 } else { 4 };
+        frames.push(Frame { opcode: rest[0] & 0x0f, rsv1: rest[0] & 0x40 != 0, len });
+        rest = &rest[header + key + len..];
+    }
+    frames
+}
+
+fn data_len(frames: &[Frame]) -> usize {
+    frames.iter().filter(|frame| frame.opcode < 8).map(|frame| frame.len).sum()
+}
+
+/// How many bytes of data were sent, by what was agreed of them.
+#[derive(Default)]
+struct Totals {
+    ours: HashMap<Direction, usize>,
+    theirs: HashMap<Direction, usize>,
+}
+
+impl Totals {
+    fn add(&mut self, ours: Direction, theirs: Direction, traffic: &Traffic) {
+        self.ours.insert(ours, data_len(&traffic.sent));
+        self.theirs.insert(theirs, data_len(&traffic.received));
+    }
+
+    /// What was agreed was made use of: context takeover and larger windows save something.
+    fn check(&self) {
+        for totals in [&self.ours, &self.theirs] {
+            eprintln!("{totals:?}");
+            let total = |takeover, bits| totals[&Direction { takeover, bits }];
+            for bits in WINDOWS {
+                assert!(total(true, bits) < total(false, bits) * 9 / 10, "{bits}: {totals:?}");
+            }
+            for takeover in [true, false] {
+                let [small, middle, large] = WINDOWS.map(|bits| total(takeover, bits));
+                assert!(small > middle && middle > large, "{takeover}: {totals:?}");
+            }
+        }
+    }
+}
+
+/// A transport that keeps what passes.
+#[derive(Debug)]
+struct Tap {
+    io: TcpStream,
+    sent: Vec<u8>,
+    received: Vec<u8>,
+}
+
+impl Tap {
+    fn new(io: TcpStream) -> Self {
+        Tap { io, sent: Vec::new(), received: Vec::new() }
+    }
+}
+
+impl AsyncRead for Tap {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        self.received.extend_from_slice(&buf.filled()[before..]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tap {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
+        self.sent.extend(bufs.iter().flat_map(|buf| buf.iter()).take(written));
+        Poll::Ready(Ok(written))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// A peer's process, which does not outlive its test: it ends with its input.
+struct Running {
+    child: Child,
+    input: ChildStdin,
+    lines: mpsc::Receiver<String>,
+    port: u16,
+}
+
+impl Running {
+    /// `None` where the peer is not to be had.
+    fn server(peer: Peer) -> Option<Self> {
+        let mut server = Running::start(peer.command()?.arg("server"));
+        server.port = server.line().parse().unwrap();
+        Some(server)
+    }
+
+    /// `None` where the peer is not to be had.
+    fn client(peer: Peer, port: u16) -> Option<Self> {
+        Some(Running::start(peer.command()?.args(["client", &port.to_string()])))
+    }
+
+    fn start(command: &mut Command) -> Self {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let (sender, lines) = mpsc::channel();
+        let output = child.stdout.take().unwrap();
+        thread::spawn(move || {
+            for line in BufReader::new(output).lines() {
+                let _ = sender.send(line.unwrap());
+            }
+        });
+        Running { input: child.stdin.take().unwrap(), child, lines, port: 0 }
+    }
+
+    fn url(&self, query: &str) -> String {
+        format!("ws://127.0.0.1:{}/?{query}", self.port)
+    }
+
+    /// Lets a client connect.
+    fn call(&mut self, query: &str) {
+        writeln!(self.input, "{query}").unwrap();
+    }
+
+    /// The next line.
+    fn line(&self) -> String {
+        self.lines.recv_timeout(LIMIT).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// An implementation to test with.
+#[derive(Clone, Copy, Debug)]
+enum Peer {
+    Websockets,
+    Ws,
+}
+
+/// Versions are pinned, so that a test that passes today does tomorrow.
+const WEBSOCKETS: &str = "17.4";
+const WS: &str = "8.23.0";
+
+impl Peer {
+    const ALL: [Peer; 2] = [Peer::Websockets, Peer::Ws];
+
+    /// What runs it; `None`, and a word about it, where it is not to be had.
+    fn command(self) -> Option<Command> {
+        static PACKAGES: [OnceLock<Result<PathBuf, String>>; 2] = [OnceLock::new(), OnceLock::new()];
+        match PACKAGES[self as usize].get_or_init(|| self.install()) {
+            Ok(package) => Some(self.command_with(package)),
+            Err(reason) if std::env::var_os("SANSOCK_INTEROP").is_some_and(|value| value == "require") => {
+                panic!("{self:?} cannot be installed: {reason}")
+            }
+            Err(reason) => {
+                // Not by `eprintln!`, which nobody sees of a test that passes.
+                let _ = writeln!(io::stderr(), "SKIPPED: no interop test with {self:?}, as {reason}");
+                None
+            }
+        }
+    }
+
+    fn command_with(self, package: &Path) -> Command {
+        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
+        let (program, script, variable, path) = match self {
+            Peer::Websockets => ("python3", "peer.py", "PYTHONPATH", package.to_owned()),
+            Peer::Ws => ("node", "peer.cjs", "NODE_PATH", package.join("node_modules")),
+        };
+        let mut command = Command::new(program);
+        command.arg(scripts.join(script)).env(variable, path);
+        command
+    }
+
+    /// Brings the package into a directory under `target`, unless it is there, and says where.
+    fn install(self) -> Result<PathBuf, String> {
+        let program = if let Peer::Ws = self { "node" } else { "python3" };
+        run(Command::new(program).arg("--version"))?;
+        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop");
+        let name = match self {
+            Peer::Websockets => format!("websockets-{WEBSOCKETS}"),
+            Peer::Ws => format!("ws-{WS}"),
+        };
+        let package = home.join(&name);
+        if !package.exists() {
+            // It appears at once or not at all: another process may do the same right now.
+            let unfinished = home.join(format!("{name}.{}", std::process::id()));
+            fs::create_dir_all(&unfinished).map_err(|error| error.to_string())?;
+            let installed = run(&mut self.installer(&unfinished));
+            let renamed = installed.map(|()| fs::rename(&unfinished, &package));
+            if !matches!(renamed, Ok(Ok(()))) {
+                let _ = fs::remove_dir_all(&unfinished);
+            }
+            renamed?.or_else(|error| if package.exists() { Ok(()) } else { Err(error.to_string()) })?;
+        }
+        Ok(package)
+    }
+
+    fn installer(self, directory: &Path) -> Command {
+        let mut command;
+        match self {
+            Peer::Websockets => {
+                command = Command::new("python3");
+                command.args("-m pip install --no-deps --no-input --disable-pip-version-check".split(' '));
+                command.args("--retries 1 --timeout 15 --target".split(' ')).arg(directory);
+                command.arg(format!("websockets=={WEBSOCKETS}"));
+            }
+            Peer::Ws => {
+                command = Command::new("npm");
+                command.args("install --no-save --no-package-lock --ignore-scripts".split(' '));
+                command.args("--no-audit --no-fund --fetch-retries=1".split(' '));
+                command.args("--fetch-retry-mintimeout=1000 --fetch-timeout=15000 --prefix".split(' '));
+                command.arg(directory).arg(format!("ws@{WS}"));
+            }
+        }
+        command
+    }
+}
+
+/// Runs a command to its end; what went wrong with it otherwise.
+fn run(command: &mut Command) -> Result<(), String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{program}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(format!("{program} says: {}", said.trim()))
+}

@@ -1,0 +1,282 @@
+//! What permessage-deflate keeps and allocates, counted by an allocator of this test's own: item 74 of
+//! hostile inputs, and 56 as far as it is about memory.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    clippy::similar_names,
+    reason = "a test may panic, and counts in small numbers"
+)]
+
+mod common;
+#[path = "common/counting.rs"]
+mod counting;
+#[path = "common/deflate.rs"]
+mod deflate;
+
+use bytes::{Buf, BufMut};
+use common::plain;
+use counting::{assert_steady, held};
+use deflate::Encoder;
+use sansock::deflate::{Deflate, Offer, Pool, WindowBits, accept};
+use sansock::{Config, Connection, Error, Event, Timestamp};
+
+const NOW: Timestamp = Timestamp::EPOCH;
+
+/// Both ends of a connection as these wishes have it, the server's being the one that counts.
+fn pair(config: &Config, deflate: &Deflate) -> (Connection, Connection) {
+    let offers =
+        Offer::all_of(&Deflate::default()).map(|offer| offer.to_string()).collect::<Vec<_>>().join(",");
+    let agreed = accept([offers.as_bytes()], deflate).unwrap();
+    let server = Connection::server(config.clone(), NOW).with_deflate(agreed, deflate);
+    let client = Connection::client(config.clone(), [7; 32], NOW).with_deflate(agreed, deflate);
+    (client, server)
+}
+
+fn shared(pool: &Pool) -> Deflate {
+    let mut deflate = Deflate::default();
+    deflate.pool = Some(pool.clone());
+    deflate
+}
+
+fn carry(from: &mut Connection, to: &mut Connection) {
+    to.input().put(from.output());
+    to.handle_input(NOW);
+}
+
+fn rest(end: &mut Connection) {
+    assert!(matches!(end.poll_event(), Ok(None)));
+    end.handle_would_block();
+}
+
+/// A message there and back; both ends rest afterwards.
+fn echo(client: &mut Connection, server: &mut Connection, text: &str) {
+    client.text(text).unwrap();
+    carry(client, server);
+    let Some((Event::Text(received), send)) = server.poll_with_send().unwrap() else { panic!("a text") };
+    assert_eq!(received.len(), text.len());
+    send.text(&received).unwrap();
+    carry(server, client);
+    assert!(matches!(client.poll_event(), Ok(Some(Event::Text(received))) if *received == *text));
+    rest(client);
+    rest(server);
+}
+
+/// Text of words and numbers, like none before.
+fn words(seed: usize, len: usize) -> String {
+    let mut text = String::new();
+    let mut state = seed as u64 * 2 + 1;
+    while text.len() < len {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let (id, name) = (state >> 40, state >> 55);
+        text.extend(["{\"id\":", &id.to_string(), ",\"name\":\"n", &name.to_string(), "\"},"]);
+    }
+    text.truncate(len);
+    text
+}
+
+#[test]
+fn nothing_is_made_before_it_is_used() {
+    let pool = Pool::default();
+    let deflate = shared(&pool);
+    let ((client, server), kept, _) = held(|| pair(&Config::default(), &deflate));
+    assert!(kept <= 2 * 1024, "{kept}");
+    // A message below the threshold makes none either.
+    let (_, kept, peak) = held(|| {
+        let (mut client, mut server) = (client, server);
+        client.text("short").unwrap();
+        carry(&mut client, &mut server);
+        assert!(matches!(server.poll_event(), Ok(Some(Event::Text(_)))));
+        (client, server)
+    });
+    assert!(kept < 8 << 10 && peak < 16 << 10, "{kept} {peak}");
+}
+
+#[test]
+fn ten_thousand_connections_without_takeover_hold_little_each() {
+    let mut deflate = shared(&Pool::default());
+    (deflate.send_takeover, deflate.receive_takeover) = (false, false);
+    let text = words(1, 3000);
+    let (connections, kept, _) = held(|| {
+        let mut connections = Vec::with_capacity(10_000);
+        for _ in 0..10_000 {
+            let (mut client, mut server) = pair(&Config::default(), &deflate);
+            echo(&mut client, &mut server, &text);
+            echo(&mut client, &mut server, &text);
+            connections.push(server);
+        }
+        connections
+    });
+    // The pool is counted in, and so is the connection itself.
+    let each = kept as usize / connections.len();
+    assert!(each <= 2 << 10, "{each}");
+    assert!(each <= 1280, "{each}: what the documentation says");
+}
+
+#[test]
+fn without_a_pool_a_connection_at_rest_owns_no_codec() {
+    let mut deflate = Deflate::default();
+    (deflate.send_takeover, deflate.receive_takeover) = (false, false);
+    let (mut client, mut server) = pair(&Config::default(), &deflate);
+    let ((), kept, peak) = held(|| echo(&mut client, &mut server, &words(1, 3000)));
+    assert!(peak > 400 << 10, "{peak}");
+    assert!(kept <= 2 << 10, "{kept}");
+}
+
+/// The bound of item 74 for a connection with takeover in both directions.
+fn bound(window: u32, memory: u32) -> usize {
+    (1 << (window + 2)) + (1 << (memory + 9)) + (1 << window) + (2 << 10)
+}
+
+#[test]
+fn hostile_74_connections_with_takeover() {
+    for (window, memory) in [(15, 8), (12, 8), (12, 5), (9, 1)] {
+        let mut deflate = shared(&Pool::new(2));
+        (deflate.send_window, deflate.receive_window) =
+            (WindowBits::new(window).unwrap(), WindowBits::new(window).unwrap());
+        deflate.memory_level = memory;
+        // The codecs are the pool's, however many connections there are.
+        let (mut client, mut server) = pair(&Config::default(), &deflate);
+        (0..2).for_each(|seed| echo(&mut client, &mut server, &words(seed, 20_000)));
+        let (mut client, mut server) = pair(&Config::default(), &deflate);
+        (0..2).for_each(|seed| echo(&mut client, &mut server, &words(seed, 20_000)));
+        let (connections, kept, _) = held(|| {
+            let mut connections = Vec::with_capacity(100);
+            for seed in 0..100 {
+                let (mut client, mut server) = pair(&Config::default(), &deflate);
+                for i in 0..5 {
+                    echo(&mut client, &mut server, &words(10 * seed + i, 20_000));
+                }
+                connections.push(server);
+            }
+            connections
+        });
+        let each = kept as usize / connections.len();
+        assert!(each <= bound(window.into(), memory.into()), "{window} {memory}: {each}");
+        // Two windows, and the connection.
+        assert!(each <= (2 << window) + 1280, "{window} {memory}: {each}");
+    }
+}
+
+#[test]
+fn hostile_74_a_window_grows_with_what_has_passed() {
+    let deflate = shared(&Pool::default());
+    let (mut client, mut server) = pair(&Config::default(), &deflate);
+    echo(&mut client, &mut server, &words(1, 1000));
+    let ((), kept, _) = held(|| echo(&mut client, &mut server, &words(2, 1000)));
+    assert!(kept <= 5 << 10, "{kept}");
+}
+
+#[test]
+fn the_preset_for_many_connections_keeps_what_its_documentation_says() {
+    let mut deflate = Deflate::for_many_connections();
+    deflate.pool = Some(Pool::default());
+    let (mut client, mut server) = pair(&Config::default(), &deflate);
+    for seed in 0..5 {
+        echo(&mut client, &mut server, &words(seed, 20_000));
+    }
+    let plain = held(|| Connection::server(Config::default(), NOW)).1;
+    let (connections, kept, _) = held(|| {
+        let mut connections = Vec::with_capacity(100);
+        for _ in 0..100 {
+            let (mut client, mut server) = pair(&Config::default(), &deflate);
+            for seed in 0..5 {
+                echo(&mut client, &mut server, &words(seed, 20_000));
+            }
+            connections.push(server);
+        }
+        connections
+    });
+    drop(connections);
+    // The pool may have grown to its capacity meanwhile.
+    let pool = 32 * (167_000 + 48_500);
+    let each = (kept as usize - pool.min(kept as usize)) / 100;
+    assert_eq!(plain, 0);
+    assert!(each <= (8 << 10) + 600 + size_of::<Connection>(), "{each}");
+}
+
+#[test]
+fn hostile_56_a_bomb_takes_no_more_than_the_limit() {
+    let limit = 1 << 20;
+    let mut config = Config::default();
+    config.max_message = limit;
+    let deflate = shared(&Pool::default());
+    let bomb = Encoder::new(9, 15, true).message(&vec![0; 64 << 20]);
+    assert!(bomb.len() < 66 << 10, "{}", bomb.len());
+    let frame = plain(0xc2, &bomb);
+    for cut in [usize::MAX, 4096, 100] {
+        // The decoder is the pool's, and the input is the driver's.
+        let (mut client, mut server) = pair(&config, &deflate);
+        echo(&mut client, &mut server, &words(1, 3000));
+        client.input().put_slice(&frame[..frame.len().min(cut)]);
+        client.handle_input(NOW);
+        let mut rest = frame.get(cut.min(frame.len())..).unwrap_or_default();
+        let (outcome, kept, peak) = held(|| {
+            loop {
+                let outcome = client.poll_event().map(|event| event.is_some());
+                if outcome.is_err() || rest.is_empty() {
+                    break outcome;
+                }
+                let (part, behind) = rest.split_at(cut.min(rest.len()));
+                rest = behind;
+                client.input().put_slice(part);
+                client.handle_input(NOW);
+            }
+        });
+        assert_eq!(outcome, Err(Error::TooBig));
+        assert!(peak <= limit as isize + (16 << 10), "{peak}");
+        assert!(kept <= 0, "{kept}");
+        assert_eq!(client.output().chunk().len(), 8);
+    }
+}
+
+#[test]
+fn a_steady_state_allocates_nothing() {
+    for takes_over in [true, false] {
+        let mut deflate = shared(&Pool::default());
+        (deflate.send_takeover, deflate.receive_takeover) = (takes_over, takes_over);
+        for len in [125, 1 << 10, 16 << 10] {
+            let (mut client, mut server) = pair(&Config::default(), &deflate);
+            let texts: Vec<_> = (0..200).map(|seed| words(seed, len)).collect();
+            let mut next = texts.iter().cycle();
+            let mut round = || {
+                let text = next.next().unwrap();
+                client.text(text).unwrap();
+                carry(&mut client, &mut server);
+                let Some((Event::Text(received), send)) = server.poll_with_send().unwrap() else {
+                    panic!("a text")
+                };
+                send.text(&received).unwrap();
+                carry(&mut server, &mut client);
+                assert!(
+                    matches!(client.poll_event(), Ok(Some(Event::Text(received))) if *received == **text)
+                );
+            };
+            // Until the windows are full.
+            (0..600).for_each(|_| round());
+            assert_steady(round);
+        }
+    }
+}
+
+#[test]
+fn more_connections_than_codecs_take_turns() {
+    let deflate = shared(&Pool::new(3));
+    let mut pairs: Vec<_> = (0..10).map(|_| pair(&Config::default(), &deflate)).collect();
+    for round in 0..20 {
+        for (i, (client, server)) in pairs.iter_mut().enumerate() {
+            // What is said again must be found in the window, whoever had the codec meanwhile.
+            let text = words(i, 2000 + round);
+            echo(client, server, &text);
+        }
+    }
+    let (client, server) = pairs.last_mut().unwrap();
+    let text = words(9, 2020);
+    client.text(&text).unwrap();
+    assert!(client.buffered() < 100, "{}", client.buffered());
+    carry(client, server);
+    assert!(matches!(server.poll_event(), Ok(Some(Event::Text(received))) if *received == *text));
+}

@@ -1,0 +1,437 @@
+//! RFC 7692 §6.1 and §7.2.1: sending compressed messages; items 68, 72, 73 and 75 of hostile inputs.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "a test may panic, and counts in small numbers"
+)]
+
+mod common;
+#[path = "common/deflate.rs"]
+mod deflate;
+
+use bytes::{Buf, BufMut};
+use common::{Seen, binary, events, output, text};
+use proptest::prelude::*;
+use sansock::deflate::{Deflate, WindowBits, accept};
+use sansock::frame::{Header, Masking, OpCode, Reserved, Rules};
+use sansock::{CloseCode, Config, Connection, Message, Prepared, SendError, Timestamp};
+
+const NO_TAKEOVER: &str = "; server_no_context_takeover; client_no_context_takeover";
+const TAIL: [u8; 4] = [0, 0, 0xff, 0xff];
+
+fn server(params: &str) -> Connection {
+    deflate::server(Config::default(), params)
+}
+
+fn client(params: &str) -> Connection {
+    deflate::client(Config::default(), params)
+}
+
+fn with_threshold(threshold: usize) -> Connection {
+    let mut deflate = Deflate::default();
+    deflate.threshold = threshold;
+    Connection::server(Config::default(), Timestamp::EPOCH).with_deflate(deflate::agreed(""), &deflate)
+}
+
+/// The frames of a server's output: RSV1, opcode, FIN, payload.
+fn frames(mut bytes: &[u8]) -> Vec<(bool, OpCode, bool, Vec<u8>)> {
+    let rules = Rules { reserved: Reserved::RSV1, masking: Masking::Forbidden };
+    let mut frames = Vec::new();
+    while !bytes.is_empty() {
+        let (header, size) = Header::parse(bytes, rules).unwrap().unwrap();
+        let (payload, rest) = bytes[size..].split_at(header.len() as usize);
+        bytes = rest;
+        let is_compressed = header.reserved_bits() == Reserved::RSV1;
+        frames.push((is_compressed, header.opcode(), header.is_final(), payload.to_vec()));
+    }
+    frames
+}
+
+fn sent(server: &mut Connection) -> Vec<(bool, OpCode, bool, Vec<u8>)> {
+    frames(&output(server))
+}
+
+fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_u32;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state as u8
+    };
+    (0..len).map(next).collect()
+}
+
+#[test]
+fn section_7_2_1_the_tail_is_removed() {
+    for (level, data) in
+        [(0, noise(1000)), (1, noise(1000)), (2, vec![7; 1000]), (6, vec![7; 100_000]), (9, noise(70_000))]
+    {
+        let mut deflate = Deflate::default();
+        deflate.level = level;
+        let agreed = deflate::agreed("");
+        let mut server =
+            Connection::server(Config::default(), Timestamp::EPOCH).with_deflate(agreed, &deflate);
+        let mut inflate = flate2::Decompress::new(false);
+        for _ in 0..3 {
+            server.binary(&data).unwrap();
+            let [(true, OpCode::Binary, true, payload)] = &sent(&mut server)[..] else { panic!("one frame") };
+            assert!(!payload.ends_with(&TAIL));
+            let mut out = Vec::with_capacity(data.len() + 100);
+            for part in [&payload[..], &TAIL] {
+                inflate.decompress_vec(part, &mut out, flate2::FlushDecompress::Sync).unwrap();
+            }
+            assert!(out == data, "level {level}");
+        }
+    }
+}
+
+#[test]
+fn section_7_2_1_fragments_keep_theirs() {
+    let mut server = server("");
+    let (first, second) = (vec![b'a'; 300], vec![b'b'; 300]);
+    server.fragment(&first[..]).unwrap();
+    server.ping(b"alive").unwrap();
+    server.fragment(&second[..]).unwrap();
+    server.last_fragment(&first[..]).unwrap();
+    let sent = sent(&mut server);
+    let shape: Vec<_> = sent.iter().map(|(rsv1, opcode, fin, _)| (*rsv1, *opcode, *fin)).collect();
+    // RFC 7692 §6.1: the bit is of the first frame, and never of a control frame.
+    assert_eq!(
+        shape,
+        [
+            (true, OpCode::Binary, false),
+            (false, OpCode::Ping, true),
+            (false, OpCode::Continuation, false),
+            (false, OpCode::Continuation, true)
+        ]
+    );
+    assert!(sent[0].3.ends_with(&TAIL) && sent[2].3.ends_with(&TAIL) && !sent[3].3.ends_with(&TAIL));
+    assert_eq!(sent[1].3, b"alive");
+    assert!(sent.iter().all(|(.., payload)| payload.len() < 30));
+}
+
+#[test]
+fn section_7_2_3_6_empty_messages_and_fragments() {
+    let mut server = with_threshold(0);
+    server.text("").unwrap();
+    server.text(&"a".repeat(100)).unwrap();
+    server.text("").unwrap();
+    server.fragment("").unwrap();
+    server.fragment("Hello").unwrap();
+    server.fragment("").unwrap();
+    server.last_fragment("").unwrap();
+    let bytes = output(&mut server);
+    let sent = frames(&bytes);
+    assert_eq!(sent[0], (true, OpCode::Text, true, vec![0]));
+    assert_eq!(sent[2], (true, OpCode::Text, true, vec![0]));
+    assert_eq!(sent[3], (true, OpCode::Text, false, vec![]));
+    assert_eq!(sent[5], (false, OpCode::Continuation, false, vec![]));
+    assert_eq!(sent[6], (false, OpCode::Continuation, true, vec![0]));
+    let mut client = client("");
+    client.input().put_slice(&bytes);
+    client.handle_input(Timestamp::EPOCH);
+    assert_eq!(events(&mut client), [text(""), text(&"a".repeat(100)), text(""), text("Hello")]);
+}
+
+#[test]
+fn section_7_1_1_takeover() {
+    let said = "one message of some length, which is like none before: 0123456789";
+    let mut taking_over = server("");
+    let mut alone = server(NO_TAKEOVER);
+    for server in [&mut taking_over, &mut alone] {
+        server.text(said).unwrap();
+        server.text(said).unwrap();
+    }
+    let (taken, alone) = (sent(&mut taking_over), sent(&mut alone));
+    assert!(taken[1].3.len() < 12, "{}", taken[1].3.len());
+    assert_eq!(alone[0], alone[1]);
+    // Windows are per direction.
+    let mut server = server("; server_no_context_takeover");
+    server.text(said).unwrap();
+    server.text(said).unwrap();
+    let sent = sent(&mut server);
+    assert_eq!(sent[0], sent[1]);
+}
+
+#[test]
+fn section_7_1_2_the_window_is_kept_to() {
+    // What is repeated further away than the window cannot be referred to.
+    let repeated = noise(600);
+    let far = [&repeated[..], &noise(5000)[1000..], &repeated].concat();
+    for (window, may_refer) in [(9, false), (12, false), (13, true), (15, true)] {
+        for end in ["server", "client"] {
+            let params = format!("; {end}_max_window_bits={window}");
+            let (mut one, mut other) = (server(&params), client(&params));
+            let sender = if end == "server" { &mut one } else { &mut other };
+            sender.binary(&far).unwrap();
+            let refers = sender.buffered() < far.len() - 500;
+            assert_eq!(refers, may_refer, "{end} {window}");
+        }
+    }
+}
+
+#[test]
+fn hostile_72_thresholds_and_incompressible_data() {
+    let mut server = with_threshold(100);
+    for (len, is_compressed) in [(0, false), (99, false), (100, true), (101, true)] {
+        server.text(&"x".repeat(len)).unwrap();
+        assert_eq!(sent(&mut server)[0].0, is_compressed, "{len}");
+        server.send("x".repeat(len)).unwrap();
+        assert_eq!(sent(&mut server)[0].0, is_compressed, "{len}");
+        server.prepared(&Prepared::new("x".repeat(len))).unwrap();
+        assert_eq!(sent(&mut server)[0].0, is_compressed, "{len}");
+        server.last_fragment(&"x".repeat(len)[..]).unwrap();
+        assert_eq!(sent(&mut server)[0].0, is_compressed, "{len}");
+    }
+    for len in [1, 125, 126, 65_535, 65_536, 16 << 20] {
+        let data = noise(len);
+        let mut server = with_threshold(0);
+        let mut client = client("");
+        server.send(Message::from(data.clone())).unwrap();
+        let longer = server.buffered() - len;
+        assert!(longer <= 24 + len / 1000, "{len}: {longer} more");
+        client.input().put(server.output());
+        client.handle_input(Timestamp::EPOCH);
+        assert!(events(&mut client) == [binary(&data)], "{len}");
+    }
+}
+
+#[test]
+fn hostile_75_a_message_can_stay_out_of_the_window() {
+    let secret = "the secret is 1234, and it is long enough to be compressed otherwise ";
+    let (mut server, mut client) = (server(""), client(""));
+    server.text(&secret.replace('1', "x")).unwrap();
+    sent(&mut server);
+    // Neither compressed with what went before, nor in the window for what comes after.
+    server.uncompressed().text(secret).unwrap();
+    assert_eq!(sent(&mut server), [(false, OpCode::Text, true, secret.into())]);
+    let guess = "a guess that the secret is 1234, from whoever can make us send it somewhere behind";
+    server.text(guess).unwrap();
+    let with_secret = sent(&mut server)[0].3.len();
+    let mut without = self::server("");
+    without.text(&secret.replace('1', "x")).unwrap();
+    without.text(guess).unwrap();
+    assert_eq!(with_secret, sent(&mut without)[1].3.len());
+
+    // It counts for one message, in whatever way that is sent.
+    for send in [
+        |end: &mut Connection| end.uncompressed().text(&"x".repeat(99)),
+        |end: &mut Connection| end.uncompressed().binary(&[7; 99]),
+        |end: &mut Connection| end.uncompressed().send("x".repeat(99)),
+        |end: &mut Connection| end.uncompressed().prepared(&Prepared::new("x".repeat(99))),
+        |end: &mut Connection| end.uncompressed().last_fragment("x"),
+    ] {
+        send(&mut server).unwrap();
+        assert!(!sent(&mut server)[0].0);
+        server.text(&"y".repeat(99)).unwrap();
+        assert!(sent(&mut server)[0].0);
+    }
+    server.uncompressed().fragment("plain").unwrap();
+    assert_eq!(server.uncompressed().text("not here"), Err(SendError::MessageOpen));
+    server.fragment("plain").unwrap();
+    server.last_fragment("plain").unwrap();
+    let bytes = output(&mut server);
+    assert!(frames(&bytes).iter().all(|(is_compressed, .., payload)| !is_compressed && payload == b"plain"));
+    client.input().put_slice(&bytes);
+    client.handle_input(Timestamp::EPOCH);
+    assert_eq!(events(&mut client), [text("plainplainplain")]);
+}
+
+#[test]
+fn control_frames_are_never_compressed() {
+    let mut server = with_threshold(0);
+    server.ping(&[b'x'; 125]).unwrap();
+    server.pong(&[b'x'; 125]).unwrap();
+    server.close(CloseCode::NORMAL, &"x".repeat(123)).unwrap();
+    assert!(
+        sent(&mut server).iter().all(|(is_compressed, .., payload)| !is_compressed && payload.len() == 125)
+    );
+}
+
+#[test]
+fn prepared_messages_are_compressed_once_for_all_that_take_nothing_over() {
+    let deflate = Deflate::default();
+    let said = "news ".repeat(20_000);
+    let news = Prepared::with_deflate(said.clone(), &deflate);
+    let mut alone = [server(NO_TAKEOVER), server(NO_TAKEOVER)];
+    let outputs = alone.each_mut().map(|server| {
+        server.prepared(&news).unwrap();
+        output(server)
+    });
+    assert_eq!(outputs[0], outputs[1]);
+    assert!(outputs[0].len() < 1000);
+    // Large ones are shared.
+    let large = Prepared::with_deflate(noise(100_000), &deflate);
+    let addresses = alone.each_mut().map(|server| {
+        server.prepared(&large).unwrap();
+        server.output().chunk().as_ptr()
+    });
+    assert_eq!(addresses[0], addresses[1]);
+    assert_eq!(large.payload(), noise(100_000));
+
+    // Everyone understands it, in any state and role.
+    for params in ["", NO_TAKEOVER, "; server_max_window_bits=9; client_max_window_bits=9"] {
+        let (mut server, mut client) = (server(params), client(params));
+        for (from, to) in [(0, 1), (1, 0)] {
+            let ends = [&mut server, &mut client];
+            let [from, to] = if from < to {
+                ends
+            } else {
+                let [a, b] = ends;
+                [b, a]
+            };
+            from.text(&said).unwrap();
+            from.prepared(&news).unwrap();
+            from.uncompressed().prepared(&news).unwrap();
+            from.text(&said).unwrap();
+            to.input().put(from.output());
+            to.handle_input(Timestamp::EPOCH);
+            assert!(events(to) == [text(&said), text(&said), text(&said), text(&said)]);
+        }
+    }
+    // Below the threshold, and for connections that do not compress, it is what it always was.
+    let mut plain = common::server();
+    plain.prepared(&Prepared::with_deflate("short", &deflate)).unwrap();
+    server(NO_TAKEOVER).prepared(&Prepared::with_deflate("short", &deflate)).unwrap();
+    assert_eq!(output(&mut plain), b"\x81\x05short");
+}
+
+#[test]
+fn values_out_of_range_count_as_the_nearest() {
+    for (level, memory_level) in [(0, 0), (9, 9), (10, 10), (255, 255)] {
+        let mut deflate = Deflate::default();
+        (deflate.level, deflate.memory_level) = (level, memory_level);
+        (deflate.send_window, deflate.receive_window) = (WindowBits::MIN, WindowBits::MIN);
+        let offer = "permessage-deflate; client_max_window_bits".as_bytes();
+        let agreed = accept([offer], &deflate).unwrap();
+        assert_eq!(agreed.server_max_window_bits, WindowBits::new(9));
+        let mut server =
+            Connection::server(Config::default(), Timestamp::EPOCH).with_deflate(agreed, &deflate);
+        let mut client = Connection::client(Config::default(), [7; 32], Timestamp::EPOCH)
+            .with_deflate(agreed, &Deflate::default());
+        server.text(&"x".repeat(5000)).unwrap();
+        client.input().put(server.output());
+        client.handle_input(Timestamp::EPOCH);
+        assert_eq!(events(&mut client), [text(&"x".repeat(5000))]);
+    }
+}
+
+/// What one end says next.
+#[derive(Clone, Debug)]
+enum Command {
+    Text(String),
+    Binary(Vec<u8>),
+    Uncompressed(String),
+    Fragments(Vec<String>),
+    Prepared(String),
+    Ping,
+    Rest,
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let words = || "(one|two|three|[a-z]{1,5}|ß| ){0,60}";
+    prop_oneof![
+        4 => words().prop_map(Command::Text),
+        2 => prop::collection::vec(0..4_u8, 0..2000).prop_map(Command::Binary),
+        1 => words().prop_map(Command::Uncompressed),
+        2 => prop::collection::vec(words(), 1..5).prop_map(Command::Fragments),
+        1 => words().prop_map(Command::Prepared),
+        1 => Just(Command::Ping),
+        1 => Just(Command::Rest),
+    ]
+}
+
+/// Gives a command; says what the other end must see.
+fn carry_out(end: &mut Connection, command: &Command, deflate: &Deflate) -> Option<Seen> {
+    match command {
+        Command::Text(said) => end.text(said).unwrap(),
+        Command::Binary(said) => end.binary(said).unwrap(),
+        Command::Uncompressed(said) => end.uncompressed().text(said).unwrap(),
+        Command::Prepared(said) => end.prepared(&Prepared::with_deflate(said.as_str(), deflate)).unwrap(),
+        Command::Ping => end.ping(b"ping").unwrap(),
+        Command::Fragments(parts) => {
+            let (last, parts) = parts.split_last().unwrap();
+            for part in parts {
+                end.fragment(&part[..]).unwrap();
+            }
+            end.last_fragment(&last[..]).unwrap();
+        }
+        Command::Rest => end.handle_would_block(),
+    }
+    Some(match command {
+        Command::Text(said) | Command::Uncompressed(said) | Command::Prepared(said) => text(said),
+        Command::Binary(said) => binary(said),
+        Command::Fragments(parts) => text(&parts.concat()),
+        Command::Ping => Seen::Ping(b"ping".into()),
+        Command::Rest => return None,
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Any messages, by any way, in any parameters, cut anywhere, with or without a pool.
+    #[test]
+    fn hostile_68_all_parameters_and_both_roles(
+        takeover in any::<(bool, bool)>(),
+        windows in (9..=15_u8, 9..=15_u8),
+        commands in prop::collection::vec((any::<bool>(), any_command()), 1..60),
+        cuts in prop::collection::vec(1..200_usize, 1..4),
+        level in 0..=9_u8,
+        threshold in 0..100_usize,
+        capacity in prop::option::of(0..3_usize),
+    ) {
+        let mut deflate = Deflate::default();
+        (deflate.level, deflate.threshold) = (level, threshold);
+        deflate.pool = capacity.map(sansock::deflate::Pool::new);
+        let mut agreed = deflate::agreed("");
+        (agreed.server_no_context_takeover, agreed.client_no_context_takeover) = takeover;
+        (agreed.server_max_window_bits, agreed.client_max_window_bits) =
+            (WindowBits::new(windows.0), WindowBits::new(windows.1));
+        let mut pair = common::Pair::new();
+        let new = || (common::client(), common::server());
+        let (client, server) = new();
+        pair.client = client.with_deflate(agreed, &deflate);
+        pair.server = server.with_deflate(agreed, &deflate);
+        pair.cuts = cuts;
+        let (mut for_client, mut for_server) = (Vec::new(), Vec::new());
+        for (from_client, command) in &commands {
+            let (end, expected) = if *from_client {
+                (&mut pair.client, &mut for_server)
+            } else {
+                (&mut pair.server, &mut for_client)
+            };
+            expected.extend(carry_out(end, command, &deflate));
+            if matches!(command, Command::Rest) {
+                pair.drive();
+            }
+        }
+        pair.drive();
+        let data = |saw: &[Seen]| saw.iter().filter(|seen| !matches!(seen, Seen::Pong(_))).cloned().collect::<Vec<_>>();
+        prop_assert_eq!(data(&pair.client_saw), for_client);
+        prop_assert_eq!(data(&pair.server_saw), for_server);
+    }
+}
+
+#[test]
+fn hostile_68_a_hundred_messages_of_shared_content() {
+    let message = |i: usize| {
+        let more = "content ".repeat(i % 20);
+        format!("{{\"symbol\":\"SHARED-{}\",\"price\":{},\"more\":\"{more}\"}}", i % 7, i * i)
+    };
+    for params in ["", "; server_no_context_takeover", "; client_no_context_takeover", NO_TAKEOVER] {
+        let mut pair = common::Pair::new();
+        (pair.server, pair.client) = (server(params), client(params));
+        for i in 0..100 {
+            pair.client.text(&message(i)).unwrap();
+            pair.server.text(&message(i + 1)).unwrap();
+            pair.drive();
+        }
+        let expected = |from: usize| (from..from + 100).map(|i| text(&message(i))).collect::<Vec<_>>();
+        assert_eq!(pair.server_saw, expected(0), "{params}");
+        assert_eq!(pair.client_saw, expected(1), "{params}");
+    }
+}
