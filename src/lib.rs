@@ -1,6 +1,6 @@
-#![cfg_attr(all(feature = "std", feature = "tokio"), doc = include_str!("../README.md"))]
+#![cfg_attr(all(feature = "tokio", feature = "deflate"), doc = include_str!("../README.md"))]
 #![cfg_attr(
-    not(all(feature = "std", feature = "tokio")),
+    not(all(feature = "tokio", feature = "deflate")),
     doc = "WebSocket (RFC 6455) as a sans-IO state machine with zero-copy framing."
 )]
 #![no_std]

@@ -235,11 +235,14 @@ fn hostile_56_a_bomb_takes_no_more_than_the_limit() {
 
 #[test]
 fn a_steady_state_allocates_nothing() {
-    for takes_over in [true, false] {
-        let mut deflate = shared(&Pool::default());
+    for (takes_over, has_pool) in [(true, true), (false, true), (true, false), (false, false)] {
+        let mut deflate = Deflate::default();
         (deflate.send_takeover, deflate.receive_takeover) = (takes_over, takes_over);
+        deflate.pool = has_pool.then(Pool::default);
         for len in [125, 1 << 10, 16 << 10] {
             let (mut client, mut server) = pair(&Config::default(), &deflate);
+            // It is the same after a rest.
+            echo(&mut client, &mut server, &words(1, 1000));
             let texts: Vec<_> = (0..200).map(|seed| words(seed, len)).collect();
             let mut next = texts.iter().cycle();
             let mut round = || {
@@ -250,13 +253,14 @@ fn a_steady_state_allocates_nothing() {
                     panic!("a text")
                 };
                 send.text(&received).unwrap();
+                assert!(matches!(server.poll_event(), Ok(None)));
                 carry(&mut server, &mut client);
-                assert!(
-                    matches!(client.poll_event(), Ok(Some(Event::Text(received))) if *received == **text)
-                );
+                let Ok(Some(Event::Text(received))) = client.poll_event() else { panic!("a text") };
+                assert!(*received == **text);
+                assert!(matches!(client.poll_event(), Ok(None)));
             };
-            // Until the windows are full.
-            (0..600).for_each(|_| round());
+            // Until the windows are full, and each text was said.
+            (0..40_000 / len + 200).for_each(|_| round());
             assert_steady(round);
         }
     }

@@ -132,3 +132,10 @@ impl Deflating {
         self.borrower.rest();
     }
 }
+
+/// A compressor that is made is worth keeping for others.
+impl Drop for Deflating {
+    fn drop(&mut self) {
+        self.end_message();
+    }
+}

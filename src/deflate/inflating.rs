@@ -267,6 +267,13 @@ impl Inflating {
     }
 }
 
+/// A decoder that is made is worth keeping for others.
+impl Drop for Inflating {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
 /// Room for what a call of the decoder makes.
 const LEAST_ROOM: usize = 512;
 const MOST_ROOM: usize = 64 << 10;

@@ -166,8 +166,8 @@ impl<C: Kept> Borrower<C> {
     /// The connection is at rest.
     pub(super) fn rest(&mut self) {
         if self.is_private {
+            self.release();
             C::shelf(&self.pool).clear();
-            self.ticket = None;
         }
     }
 }
