@@ -19,7 +19,7 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 use std::time::Duration;
 
-use sansock::deflate::{Agreed, Deflate, WindowBits};
+use sansock::deflate::{Agreed, Deflate, Pool, WindowBits};
 use sansock::handshake::client::ClientRequest;
 use sansock::tokio::WebSocket;
 use sansock::{CloseCode, CloseReport, Config, Connection, Data, Message, blocking};
@@ -111,8 +111,8 @@ async fn every_case_as_client(peer: Peer) {
     let mut totals = Totals::default();
     for case in Case::all() {
         let request = ClientRequest::new(&server.url(&case.query())).unwrap();
-        let config = config(case.deflate(case.terms.client, case.terms.server));
-        let traffic = within(converse_as_client(request, config, Some(case.terms))).await;
+        let deflate = case.deflate(case.terms.client, case.terms.server);
+        let traffic = within(converse_as_client(request, Some(deflate), Some(case.terms))).await;
         assert_eq!(server.line(), "1000", "{case:?}");
         totals.add(case.terms.client, case.terms.server, &traffic);
     }
@@ -125,8 +125,8 @@ async fn every_case_as_server(peer: Peer) {
     let mut totals = Totals::default();
     for case in Case::all() {
         client.call(&case.query());
-        let config = config(case.deflate(case.terms.server, case.terms.client));
-        let traffic = within(converse_as_server(&listener, config, Some(case.terms))).await;
+        let deflate = case.deflate(case.terms.server, case.terms.client);
+        let traffic = within(converse_as_server(&listener, Some(deflate), Some(case.terms))).await;
         assert_eq!(client.line(), "1000", "{case:?}");
         totals.add(case.terms.server, case.terms.client, &traffic);
     }
@@ -136,7 +136,7 @@ async fn every_case_as_server(peer: Peer) {
 async fn one_case_as_client(peer: Peer, query: &str, deflate: Option<Deflate>, wanted: Option<Terms>) {
     let Some(server) = Running::server(peer) else { return };
     let request = ClientRequest::new(&server.url(query)).unwrap();
-    within(converse_as_client(request, config(deflate), wanted)).await;
+    within(converse_as_client(request, deflate, wanted)).await;
     assert_eq!(server.line(), "1000");
 }
 
@@ -144,7 +144,7 @@ async fn one_case_as_server(peer: Peer, query: &str, deflate: Option<Deflate>, w
     let listener = tokio::net::TcpListener::bind(LOOPBACK).await.unwrap();
     let Some(mut client) = Running::client(peer, listener.local_addr().unwrap().port()) else { return };
     client.call(query);
-    within(converse_as_server(&listener, config(deflate), wanted)).await;
+    within(converse_as_server(&listener, deflate, wanted)).await;
     assert_eq!(client.line(), "1000");
 }
 
@@ -152,27 +152,37 @@ async fn within<T>(work: impl Future<Output = T>) -> T {
     tokio::time::timeout(LIMIT, work).await.unwrap()
 }
 
-async fn converse_as_client(request: ClientRequest, config: Config, wanted: Option<Terms>) -> Traffic {
+async fn converse_as_client(
+    request: ClientRequest,
+    deflate: Option<Deflate>,
+    wanted: Option<Terms>,
+) -> Traffic {
     let io = TcpStream::connect((request.host(), request.port())).await.unwrap();
     io.set_nodelay(true).unwrap();
-    converse(sansock::tokio::connect_over(Tap::new(io), request, config).await.unwrap(), wanted).await
+    let (config, pool) = config_with_pool(deflate);
+    let socket = sansock::tokio::connect_over(Tap::new(io), request, config).await.unwrap();
+    converse(socket, &pool, wanted).await
 }
 
 async fn converse_as_server(
     listener: &tokio::net::TcpListener,
-    config: Config,
+    deflate: Option<Deflate>,
     wanted: Option<Terms>,
 ) -> Traffic {
     let (io, _) = listener.accept().await.unwrap();
     io.set_nodelay(true).unwrap();
-    converse(sansock::tokio::accept(Tap::new(io), config).await.unwrap(), wanted).await
+    let (config, pool) = config_with_pool(deflate);
+    let socket = sansock::tokio::accept(Tap::new(io), config).await.unwrap();
+    converse(socket, &pool, wanted).await
 }
 
 /// Says what there is to say, hears it again, and closes.
-async fn converse(mut socket: WebSocket<Tap>, wanted: Option<Terms>) -> Traffic {
+async fn converse(mut socket: WebSocket<Tap>, pool: &Pool, wanted: Option<Terms>) -> Traffic {
     assert_eq!(terms(socket.connection()), wanted);
     let script = script();
     for group in groups(&script) {
+        // The first message finds codecs that know nothing, the others what the one before has left.
+        pool.clear();
         for step in group {
             if step.is_plain {
                 socket.uncompressed();
@@ -311,45 +321,58 @@ impl Case {
     fn all() -> impl Iterator<Item = Case> {
         let terms =
             Direction::all().flat_map(|server| Direction::all().map(move |client| Terms { server, client }));
-        terms.flat_map(|terms| [Asks::We, Asks::They, Asks::Both].map(|asks| Case { terms, asks }))
+        terms.flat_map(|terms| [Asks::We, Asks::They].map(|asks| Case { terms, asks }))
     }
 
-    /// Each value of each parameter.
+    /// Each window, with and without context takeover.
     fn a_few() -> impl Iterator<Item = Case> {
-        Case::all().filter(|case| case.terms.server == case.terms.client && case.asks == Asks::Both)
+        let terms = Direction::all().map(|both| Terms { server: both, client: both });
+        terms.map(|terms| Case { terms, asks: Asks::Both })
     }
 
     /// What the peer asks for.
-    fn query(&self) -> String {
-        if self.asks == Asks::We {
-            return String::new();
-        }
+    fn query(self) -> String {
         let Terms { server, client } = self.terms;
-        let mut query =
-            format!("server_max_window_bits={}&client_max_window_bits={}", server.bits, client.bits);
-        for (name, direction) in [("server", server), ("client", client)] {
-            if !direction.takeover {
-                query += &format!("&{name}_no_context_takeover=");
-            }
+        let flag = |name, direction: Direction| {
+            if direction.takeover { String::new() } else { format!("&{name}_no_context_takeover=") }
+        };
+        match self.asks {
+            Asks::We => String::new(),
+            Asks::They | Asks::Both => format!(
+                "server_max_window_bits={}&client_max_window_bits={}{}{}",
+                server.bits,
+                client.bits,
+                flag("server", server),
+                flag("client", client),
+            ),
         }
-        query
     }
 
     /// What we ask for.
-    fn deflate(&self, send: Direction, receive: Direction) -> Option<Deflate> {
+    fn deflate(self, send: Direction, receive: Direction) -> Deflate {
         let mut deflate = Deflate::default();
         if self.asks != Asks::They {
             (deflate.send_takeover, deflate.send_window) = (send.takeover, send.window());
             (deflate.receive_takeover, deflate.receive_window) = (receive.takeover, receive.window());
         }
-        Some(deflate)
+        deflate
     }
 }
 
-fn config(deflate: Option<Deflate>) -> Config {
+fn config(deflate: impl Into<Option<Deflate>>) -> Config {
     let mut config = Config::default();
-    config.deflate = deflate;
+    config.deflate = deflate.into();
     config
+}
+
+/// With codecs of its own, where the blocking shim's are those of the process.
+fn config_with_pool(deflate: Option<Deflate>) -> (Config, Pool) {
+    let pool = Pool::default();
+    let mut config = config(deflate);
+    if let Some(deflate) = &mut config.deflate {
+        deflate.pool = Some(pool.clone());
+    }
+    (config, pool)
 }
 
 /// A message, and how it is sent.
@@ -380,12 +403,13 @@ const LENGTHS: [usize; 20] =
 /// A hundred messages that resemble each other.
 fn script() -> Vec<Step> {
     let mut numbers = Numbers(7);
+    let phrases = numbers.phrases();
     let lengths = LENGTHS.into_iter().cycle().take(100);
     let step = |(index, len)| Step {
         message: match index % 12 {
             11 => numbers.bytes(len).into(),
-            number if number % 3 == 2 => numbers.records(len).into_bytes().into(),
-            _ => numbers.records(len).into(),
+            number if number % 3 == 2 => numbers.text(&phrases, len).into_bytes().into(),
+            _ => numbers.text(&phrases, len).into(),
         },
         is_fragmented: index % 7 == 3,
         is_plain: index % 9 == 4,
@@ -439,19 +463,30 @@ impl Numbers {
         iter::repeat_with(|| self.next().to_le_bytes()).flatten().take(len).collect()
     }
 
+    /// So many things that compress badly, unless they were said before: together more than a window of
+    /// 4 KiB holds, and less than one of 32 KiB.
+    fn phrases(&mut self) -> Vec<String> {
+        const LETTERS: &[u8; 64] = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+        let letter = |byte: u8| char::from(LETTERS[usize::from(byte % 64)]);
+        iter::repeat_with(|| self.bytes(200).into_iter().map(letter).collect()).take(40).collect()
+    }
+
     /// Text of at most so many bytes, less only by a part of a character.
-    fn records(&mut self, len: usize) -> String {
+    fn text(&mut self, phrases: &[String], len: usize) -> String {
         const PLACES: [&str; 5] = ["Zürich", "東京", "São Paulo", "København", "🜁 nowhere"];
         let mut text = String::new();
         while text.len() < len {
-            let place = PLACES.iter().cycle().nth((self.next() % 5) as usize).unwrap();
-            let (id, value) = (self.next() % 100_000, self.next() % 1000);
-            text += &format!(r#"{{"id":{id},"place":"{place}","temperature":{value},"state":"measured"}}, "#);
+            let (place, phrase) = (self.one_of(&PLACES), self.one_of(phrases));
+            text.extend([r#"{"state":"measured","place":""#, place, r#"","phrase":""#, phrase, r#""}, "#]);
         }
         while text.len() > len {
             text.pop();
         }
         text
+    }
+
+    fn one_of<'a, T>(&mut self, all: &'a [T]) -> &'a T {
+        all.iter().cycle().nth(usize::from(self.next().to_le_bytes()[0])).unwrap()
     }
 }
 
@@ -484,7 +519,7 @@ impl Traffic {
         assert!(others.clone().any(|frame| frame.opcode == 0) && !others.clone().any(|frame| frame.rsv1));
         if is_agreed {
             let all: usize = script.iter().map(|step| step.message.as_bytes().len()).sum();
-            assert!(data_len(&self.sent) < all / 2 && data_len(&self.received) < all / 2);
+            assert!(data_len(&self.sent) < all && data_len(&self.received) < all);
         }
     }
 }
@@ -525,17 +560,15 @@ impl Totals {
         self.theirs.insert(theirs, data_len(&traffic.received));
     }
 
-    /// What was agreed was made use of: context takeover and larger windows save something.
+    /// What was agreed was made use of: context takeover saves something, and so do larger windows.
     fn check(&self) {
         for totals in [&self.ours, &self.theirs] {
-            eprintln!("{totals:?}");
             let total = |takeover, bits| totals[&Direction { takeover, bits }];
-            for bits in WINDOWS {
-                assert!(total(true, bits) < total(false, bits) * 9 / 10, "{bits}: {totals:?}");
-            }
+            assert!(WINDOWS.iter().all(|&bits| total(true, bits) < total(false, bits)), "{totals:?}");
+            assert!(total(true, 15) < total(false, 15) * 2 / 3, "{totals:?}");
             for takeover in [true, false] {
                 let [small, middle, large] = WINDOWS.map(|bits| total(takeover, bits));
-                assert!(small > middle && middle > large, "{takeover}: {totals:?}");
+                assert!(small > middle && middle > large, "{totals:?}");
             }
         }
     }
@@ -668,16 +701,20 @@ impl Peer {
     /// What runs it; `None`, and a word about it, where it is not to be had.
     fn command(self) -> Option<Command> {
         static PACKAGES: [OnceLock<Result<PathBuf, String>>; 2] = [OnceLock::new(), OnceLock::new()];
-        match PACKAGES[self as usize].get_or_init(|| self.install()) {
+        let package =
+            PACKAGES[self as usize].get_or_init(|| self.install().inspect_err(|reason| self.skip(reason)));
+        match package {
             Ok(package) => Some(self.command_with(package)),
-            Err(reason) if std::env::var_os("SANSOCK_INTEROP").is_some_and(|value| value == "require") => {
-                panic!("{self:?} cannot be installed: {reason}")
-            }
-            Err(reason) => {
-                // Not by `eprintln!`, which nobody sees of a test that passes.
-                let _ = writeln!(io::stderr(), "SKIPPED: no interop test with {self:?}, as {reason}");
-                None
-            }
+            Err(reason) if is_required() => panic!("{reason}"),
+            Err(_) => None,
+        }
+    }
+
+    fn skip(self, reason: &str) {
+        if !is_required() {
+            let word = format!("SKIPPED: interop tests with {self:?}, because {reason}\n");
+            // Not by `eprintln!`, which nobody sees of a test that passes; and at once, as others print too.
+            let _ = io::stderr().write_all(word.as_bytes());
         }
     }
 
@@ -728,7 +765,7 @@ impl Peer {
             Peer::Ws => {
                 command = Command::new("npm");
                 command.args("install --no-save --no-package-lock --ignore-scripts".split(' '));
-                command.args("--no-audit --no-fund --fetch-retries=1".split(' '));
+                command.args("--no-audit --no-fund --loglevel=error --fetch-retries=1".split(' '));
                 command.args("--fetch-retry-mintimeout=1000 --fetch-timeout=15000 --prefix".split(' '));
                 command.arg(directory).arg(format!("ws@{WS}"));
             }
@@ -737,13 +774,18 @@ impl Peer {
     }
 }
 
+fn is_required() -> bool {
+    std::env::var_os("SANSOCK_INTEROP").is_some_and(|value| value == "require")
+}
+
 /// Runs a command to its end; what went wrong with it otherwise.
 fn run(command: &mut Command) -> Result<(), String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("{program}: {error}"))?;
+    let output =
+        command.stdin(Stdio::null()).output().map_err(|error| format!("{program} cannot be run: {error}"))?;
     if output.status.success() {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{program} says: {}", said.trim()))
+    Err(format!("{program} fails: {}", said.trim()))
 }
