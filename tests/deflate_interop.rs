@@ -5,29 +5,25 @@
 //! and pass. With `SANSOCK_INTEROP=require` in the environment they fail.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+#[path = "interop/peers.rs"]
+mod peers;
+#[path = "interop/wire.rs"]
+mod wire;
+
 use std::collections::HashMap;
-use std::fs;
 use std::future::Future;
-use std::io::{self, BufRead, BufReader, IoSlice, Write};
 use std::iter;
 use std::net::{Ipv4Addr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::process::{Child, ChildStdin, Command, Stdio};
-use std::sync::{OnceLock, mpsc};
-use std::task::{Context, Poll, ready};
+use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
 
+use peers::{LIMIT, Peer, Running};
 use sansock::deflate::{Agreed, Deflate, Pool, WindowBits};
 use sansock::handshake::client::ClientRequest;
 use sansock::tokio::WebSocket;
 use sansock::{CloseCode, CloseReport, Config, Connection, Data, Message, blocking};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-
-/// Nothing here takes long: this only ends a test that hangs.
-const LIMIT: Duration = Duration::from_secs(60);
+use wire::{Frame, Tap, data_len, frames};
 
 const WINDOWS: [u8; 3] = [9, 12, 15];
 
@@ -496,13 +492,6 @@ struct Traffic {
     received: Vec<Frame>,
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    opcode: u8,
-    rsv1: bool,
-    len: usize,
-}
-
 impl Traffic {
     fn check(&self, script: &[Step], is_agreed: bool) {
         let is_first = |frame: &&Frame| matches!(frame.opcode, 1 | 2);
@@ -522,29 +511,6 @@ impl Traffic {
             assert!(data_len(&self.sent) < all && data_len(&self.received) < all);
         }
     }
-}
-
-/// What follows the head.
-fn frames(wire: &[u8]) -> Vec<Frame> {
-    let head = wire.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
-    let mut rest = &wire[head + 4..];
-    let mut frames = Vec::new();
-    while !rest.is_empty() {
-        let (len, header) = match rest[1] & 0x7f {
-            127 => (u64::from_be_bytes(rest[2..10].try_into().unwrap()), 10),
-            126 => (u64::from(u16::from_be_bytes([rest[2], rest[3]])), 4),
-            len => (u64::from(len), 2),
-        };
-        let len = usize::try_from(len).unwrap();
-        let key = if rest[1] & 0x80 == 0 { 0 } else { 4 };
-        frames.push(Frame { opcode: rest[0] & 0x0f, rsv1: rest[0] & 0x40 != 0, len });
-        rest = &rest[header + key + len..];
-    }
-    frames
-}
-
-fn data_len(frames: &[Frame]) -> usize {
-    frames.iter().filter(|frame| frame.opcode < 8).map(|frame| frame.len).sum()
 }
 
 /// How many bytes of data were sent, by what was agreed of them.
@@ -572,220 +538,4 @@ impl Totals {
             }
         }
     }
-}
-
-/// A transport that keeps what passes.
-#[derive(Debug)]
-struct Tap {
-    io: TcpStream,
-    sent: Vec<u8>,
-    received: Vec<u8>,
-}
-
-impl Tap {
-    fn new(io: TcpStream) -> Self {
-        Tap { io, sent: Vec::new(), received: Vec::new() }
-    }
-}
-
-impl AsyncRead for Tap {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
-        self.received.extend_from_slice(&buf.filled()[before..]);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Tap {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.poll_write_vectored(cx, &[IoSlice::new(buf)])
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, bufs))?;
-        self.sent.extend(bufs.iter().flat_map(|buf| buf.iter()).take(written));
-        Poll::Ready(Ok(written))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
-
-/// A peer's process, which does not outlive its test: it ends with its input.
-struct Running {
-    child: Child,
-    input: ChildStdin,
-    lines: mpsc::Receiver<String>,
-    port: u16,
-}
-
-impl Running {
-    /// `None` where the peer is not to be had.
-    fn server(peer: Peer) -> Option<Self> {
-        let mut server = Running::start(peer.command()?.arg("server"));
-        server.port = server.line().parse().unwrap();
-        Some(server)
-    }
-
-    /// `None` where the peer is not to be had.
-    fn client(peer: Peer, port: u16) -> Option<Self> {
-        Some(Running::start(peer.command()?.args(["client", &port.to_string()])))
-    }
-
-    fn start(command: &mut Command) -> Self {
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let (sender, lines) = mpsc::channel();
-        let output = child.stdout.take().unwrap();
-        thread::spawn(move || {
-            for line in BufReader::new(output).lines() {
-                let _ = sender.send(line.unwrap());
-            }
-        });
-        Running { input: child.stdin.take().unwrap(), child, lines, port: 0 }
-    }
-
-    fn url(&self, query: &str) -> String {
-        format!("ws://127.0.0.1:{}/?{query}", self.port)
-    }
-
-    /// Lets a client connect.
-    fn call(&mut self, query: &str) {
-        writeln!(self.input, "{query}").unwrap();
-    }
-
-    /// The next line.
-    fn line(&self) -> String {
-        self.lines.recv_timeout(LIMIT).unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// An implementation to test with.
-#[derive(Clone, Copy, Debug)]
-enum Peer {
-    Websockets,
-    Ws,
-}
-
-/// Versions are pinned, so that a test that passes today does tomorrow.
-const WEBSOCKETS: &str = "17.4";
-const WS: &str = "8.23.0";
-
-impl Peer {
-    const ALL: [Peer; 2] = [Peer::Websockets, Peer::Ws];
-
-    /// What runs it; `None`, and a word about it, where it is not to be had.
-    fn command(self) -> Option<Command> {
-        static PACKAGES: [OnceLock<Result<PathBuf, String>>; 2] = [OnceLock::new(), OnceLock::new()];
-        let package =
-            PACKAGES[self as usize].get_or_init(|| self.install().inspect_err(|reason| self.skip(reason)));
-        match package {
-            Ok(package) => Some(self.command_with(package)),
-            Err(reason) if is_required() => panic!("{reason}"),
-            Err(_) => None,
-        }
-    }
-
-    fn skip(self, reason: &str) {
-        if !is_required() {
-            let word = format!("SKIPPED: interop tests with {self:?}, because {reason}\n");
-            // Not by `eprintln!`, which nobody sees of a test that passes; and at once, as others print too.
-            let _ = io::stderr().write_all(word.as_bytes());
-        }
-    }
-
-    fn command_with(self, package: &Path) -> Command {
-        let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/interop");
-        let (program, script, variable, path) = match self {
-            Peer::Websockets => ("python3", "peer.py", "PYTHONPATH", package.to_owned()),
-            Peer::Ws => ("node", "peer.cjs", "NODE_PATH", package.join("node_modules")),
-        };
-        let mut command = Command::new(program);
-        command.arg(scripts.join(script)).env(variable, path);
-        command
-    }
-
-    /// Brings the package into a directory under `target`, unless it is there, and says where.
-    fn install(self) -> Result<PathBuf, String> {
-        let program = if let Peer::Ws = self { "node" } else { "python3" };
-        run(Command::new(program).arg("--version"))?;
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop");
-        let name = match self {
-            Peer::Websockets => format!("websockets-{WEBSOCKETS}"),
-            Peer::Ws => format!("ws-{WS}"),
-        };
-        let package = home.join(&name);
-        if !package.exists() {
-            // It appears at once or not at all: another process may do the same right now.
-            let unfinished = home.join(format!("{name}.{}", std::process::id()));
-            fs::create_dir_all(&unfinished).map_err(|error| error.to_string())?;
-            let installed = run(&mut self.installer(&unfinished));
-            let renamed = installed.map(|()| fs::rename(&unfinished, &package));
-            if !matches!(renamed, Ok(Ok(()))) {
-                let _ = fs::remove_dir_all(&unfinished);
-            }
-            renamed?.or_else(|error| if package.exists() { Ok(()) } else { Err(error.to_string()) })?;
-        }
-        Ok(package)
-    }
-
-    fn installer(self, directory: &Path) -> Command {
-        let mut command;
-        match self {
-            Peer::Websockets => {
-                command = Command::new("python3");
-                command.args("-m pip install --no-deps --no-input --disable-pip-version-check".split(' '));
-                command.args("--retries 1 --timeout 15 --target".split(' ')).arg(directory);
-                command.arg(format!("websockets=={WEBSOCKETS}"));
-            }
-            Peer::Ws => {
-                command = Command::new("npm");
-                command.args("install --no-save --no-package-lock --ignore-scripts".split(' '));
-                command.args("--no-audit --no-fund --loglevel=error --fetch-retries=1".split(' '));
-                command.args("--fetch-retry-mintimeout=1000 --fetch-timeout=15000 --prefix".split(' '));
-                command.arg(directory).arg(format!("ws@{WS}"));
-            }
-        }
-        command
-    }
-}
-
-fn is_required() -> bool {
-    std::env::var_os("SANSOCK_INTEROP").is_some_and(|value| value == "require")
-}
-
-/// Runs a command to its end; what went wrong with it otherwise.
-fn run(command: &mut Command) -> Result<(), String> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let output =
-        command.stdin(Stdio::null()).output().map_err(|error| format!("{program} cannot be run: {error}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(format!("{program} fails: {}", said.trim()))
 }
