@@ -344,6 +344,22 @@ fn hostile_64_a_message_that_is_cut_anywhere_is_not_delivered() {
 }
 
 #[test]
+fn hostile_64_a_decoder_tells_nothing_of_another_connection() {
+    let mut deflate = sansock::deflate::Deflate::default();
+    deflate.pool = Some(sansock::deflate::Pool::new(1));
+    for params in ["", "; client_no_context_takeover"] {
+        let new = || common::server().with_deflate(deflate::agreed(params), &deflate);
+        let mut victim = new();
+        assert_eq!(common::feed(&mut victim, &masked(TEXT, HELLO), &[usize::MAX]), [text("Hello")]);
+        // "What came five bytes before this, please."
+        assert_eq!(
+            common::feed(&mut new(), &masked(TEXT, HELLO_AGAIN), &[usize::MAX]),
+            fails(DeflateError::Corrupt)
+        );
+    }
+}
+
+#[test]
 fn hostile_65_distances_beyond_the_agreed_window() {
     // Between messages the agreed window counts, whatever decoder comes next; within one, up to 32 KiB
     // are accepted.

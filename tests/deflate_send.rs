@@ -319,6 +319,48 @@ fn values_out_of_range_count_as_the_nearest() {
     }
 }
 
+/// What a server sends to an attacker who decides about the text, when a victim's `secret` went through the
+/// same pool in between.
+fn what_an_attacker_sees(secret: &[u8], texts: &[Vec<u8>], deflate: &Deflate, params: &str) -> Vec<Vec<u8>> {
+    let mut deflate = deflate.clone();
+    deflate.pool = Some(sansock::deflate::Pool::new(1));
+    let new = || common::server().with_deflate(deflate::agreed(params), &deflate);
+    let mut attacker = new();
+    let see = |text: &Vec<u8>| {
+        let mut victim = new();
+        victim.binary(secret).unwrap();
+        drop(victim);
+        attacker.binary(text).unwrap();
+        output(&mut attacker)
+    };
+    texts.iter().map(see).collect()
+}
+
+#[test]
+fn a_compressor_tells_nothing_of_another_connection() {
+    // Every guess once, where the window ends just before the secret; and then all of them again.
+    let guesses = b"abcdefghijklmnopqrstuvwxyz0123456789";
+    let about = |secret: &[u8]| [&b"public news; ".repeat(50)[..], secret].concat();
+    let at = about(b"").len();
+    let marks: Vec<u8> = guesses.iter().flat_map(|&guess| [b'#', b'~', b'|', guess]).collect();
+    let texts: Vec<Vec<u8>> = (0..4)
+        .flat_map(|place| {
+            let filled = [vec![b'.'; at + place - 3 - marks.len()], marks.clone(), b"#~|".to_vec()].concat();
+            [filled, marks.clone()]
+        })
+        .collect();
+    for level in 0..=9 {
+        for params in ["", NO_TAKEOVER] {
+            let mut deflate = Deflate::default();
+            deflate.level = level;
+            let seen = [&b"s3cr3t"[..], b"an0ther", b"zzzzzz"]
+                .map(|secret| what_an_attacker_sees(&about(secret), &texts, &deflate, params));
+            assert_eq!(seen[0], seen[1], "level {level}");
+            assert_eq!(seen[0], seen[2], "level {level}");
+        }
+    }
+}
+
 /// What one end says next.
 #[derive(Clone, Debug)]
 enum Command {
@@ -372,6 +414,21 @@ fn carry_out(end: &mut Connection, command: &Command, deflate: &Deflate) -> Opti
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(96))]
+
+    /// Nor do any texts.
+    #[test]
+    fn no_text_tells_of_another_connection(
+        texts in prop::collection::vec(prop::collection::vec(b'a'..b'e', 0..3000), 1..5),
+        secrets in prop::collection::vec(prop::collection::vec(b'a'..b'e', 3000), 2),
+        level in 0..=9_u8,
+        takes_over in any::<bool>(),
+    ) {
+        let mut deflate = Deflate::default();
+        (deflate.level, deflate.threshold) = (level, 0);
+        let params = if takes_over { "" } else { NO_TAKEOVER };
+        let seen = |secret: &[u8]| what_an_attacker_sees(secret, &texts, &deflate, params);
+        prop_assert_eq!(seen(&secrets[0]), seen(&secrets[1]));
+    }
 
     /// Any messages, by any way, in any parameters, cut anywhere, with or without a pool.
     #[test]

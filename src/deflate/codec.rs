@@ -11,12 +11,12 @@ use crate::error::SendError;
 
 /// Something that a [`Pool`](super::Pool) keeps.
 pub(super) trait Codec: Sized {
-    /// What makes one codec stand for another.
-    type Settings: Copy + PartialEq;
+    type Settings: Copy;
+
+    /// Whether what it does after a restart tells nothing of what it did before.
+    const FORGETS: bool;
 
     fn make(settings: Self::Settings) -> Self;
-
-    fn settings(&self) -> Self::Settings;
 }
 
 /// What a compressor is made with.
@@ -40,7 +40,6 @@ impl CompressorSettings {
 
 pub(super) struct Compressor {
     codec: zlib_rs::Deflate,
-    settings: CompressorSettings,
     /// Initialised room for what comes out, kept from message to message.
     scratch: Vec<u8>,
 }
@@ -51,6 +50,10 @@ const KEPT: usize = 64 << 10;
 impl Codec for Compressor {
     type Settings = CompressorSettings;
 
+    // It looks at the bytes behind what it has been given, and chooses its matches by what once stood
+    // there: whoever decides about the text could read them out.
+    const FORGETS: bool = false;
+
     fn make(settings: CompressorSettings) -> Self {
         let config = DeflateConfig {
             level: i32::from(settings.level),
@@ -58,23 +61,20 @@ impl Codec for Compressor {
             mem_level: i32::from(settings.memory_level),
             ..DeflateConfig::default()
         };
-        let codec = zlib_rs::Deflate::new_with_config(config);
-        Compressor { codec, settings, scratch: Vec::new() }
-    }
-
-    fn settings(&self) -> CompressorSettings {
-        self.settings
+        Compressor { codec: zlib_rs::Deflate::new_with_config(config), scratch: Vec::new() }
     }
 }
 
 impl Compressor {
-    /// Begins with what the peer's window holds.
-    pub(super) fn restart(&mut self, history: Option<&History>) -> Result<(), SendError> {
+    /// Begins with an empty window.
+    pub(super) fn restart(&mut self) {
         self.codec.reset();
-        for part in history.map_or([&[][..]; 2], History::parts) {
-            if !part.is_empty() {
-                self.codec.set_dictionary(part).map_err(|_| SendError::Compressor)?;
-            }
+    }
+
+    /// Takes note, before anything else, of what the peer's window holds.
+    pub(super) fn remember(&mut self, history: &History) -> Result<(), SendError> {
+        for part in history.parts().into_iter().filter(|part| !part.is_empty()) {
+            self.codec.set_dictionary(part).map_err(|_| SendError::Compressor)?;
         }
         Ok(())
     }
@@ -121,7 +121,7 @@ pub(super) const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
 impl fmt::Debug for Compressor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Compressor").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Compressor").finish_non_exhaustive()
     }
 }
 
@@ -149,12 +149,13 @@ pub(super) enum Outcome {
 impl Codec for Inflater {
     type Settings = ();
 
+    // It refuses distances beyond what it was given since the restart.
+    const FORGETS: bool = true;
+
     fn make((): ()) -> Self {
         // Any window as large as the peer's is right, and zlib-rs has one size for all.
         Inflater { codec: zlib_rs::Inflate::new(false, WindowBits::MAX.get()) }
     }
-
-    fn settings(&self) {}
 }
 
 impl Inflater {

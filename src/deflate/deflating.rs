@@ -115,27 +115,22 @@ impl Deflating {
             return Ok(compressor);
         }
         let (mut compressor, is_as_left) = self.borrower.borrow();
-        if self.history.is_none() || !is_as_left {
-            compressor.restart(self.history.as_ref())?;
+        match &self.history {
+            Some(history) if !is_as_left => compressor.remember(history)?,
+            None if is_as_left => compressor.restart(),
+            _ => {}
         }
         Ok(compressor)
     }
 
     fn end_message(&mut self) {
         if let Some(compressor) = self.held.take() {
-            self.borrower.give_back(compressor);
+            self.borrower.keep(compressor);
         }
     }
 
     /// The connection is at rest.
     pub(crate) fn rest(&mut self) {
         self.borrower.rest();
-    }
-}
-
-/// A compressor that is made is worth keeping for others.
-impl Drop for Deflating {
-    fn drop(&mut self) {
-        self.end_message();
     }
 }

@@ -36,7 +36,9 @@
 //!
 //! How well a message compresses tells what it has in common with what was sent before, and the length
 //! of a frame is visible through TLS (RFC 7692 §8). Where an attacker can put text next to a secret, send
-//! the secret [`uncompressed`](crate::Connection::uncompressed), or all of it.
+//! the secret [`uncompressed`](crate::Connection::uncompressed), or all of it. To do without context
+//! takeover is no substitute: what zlib makes of a message depends on traces of earlier ones all the same.
+//! Connections learn nothing of each other, though they share a pool.
 
 mod codec;
 mod deflating;
