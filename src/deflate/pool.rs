@@ -59,10 +59,10 @@ impl Pool {
     }
 }
 
-/// Room for 32 codecs of each kind.
+/// Room for 16 codecs of each kind, which is 6.5 MiB with the defaults of [`Deflate`](super::Deflate).
 impl Default for Pool {
     fn default() -> Self {
-        Pool::new(32)
+        Pool::new(16)
     }
 }
 
