@@ -100,8 +100,11 @@ impl Connection {
         }
     }
 
-    /// The same connection with permessage-deflate as it was agreed upon, before any message. The
-    /// handshakes do this themselves.
+    /// The same connection with permessage-deflate as it was agreed upon. The handshakes do this
+    /// themselves.
+    ///
+    /// It is for a new connection: where a message is under way, or compression was agreed upon already, it
+    /// changes nothing.
     ///
     /// ```
     /// use sansock::deflate::{Deflate, accept};
@@ -117,6 +120,9 @@ impl Connection {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn with_deflate(mut self, agreed: crate::deflate::Agreed, deflate: &crate::deflate::Deflate) -> Self {
+        if !self.receive.is_between() || !self.send.is_between() {
+            return self;
+        }
         let (client, server) = (agreed.client(), agreed.server());
         let (sent, received) = if self.send.is_client() { (client, server) } else { (server, client) };
         self.send.deflate_with(deflate, sent);

@@ -454,6 +454,12 @@ fn copy_frame(output: &mut Output, keys: &mut Option<Box<StdRng>>, header: Heade
 }
 
 impl SendHalf {
+    /// Whether no message is open.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn is_between(&self) -> bool {
+        self.check_between().is_ok() && self.deflating.is_none()
+    }
+
     #[cfg(feature = "deflate")]
     pub(crate) fn is_client(&self) -> bool {
         self.keys.is_some()

@@ -8,8 +8,9 @@ use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::handshake::client::{Refused, UrlError};
+use crate::handshake::server::Accept;
 use crate::handshake::{HandshakeError, InvalidHeader, InvalidStatus, Response};
-use crate::{Error as ConnectionError, SendError};
+use crate::{Config, Error as ConnectionError, SendError};
 
 /// Why a call of a shim failed, sorted by where the fault lies. Converts into [`std::io::Error`].
 #[derive(Debug)]
@@ -110,23 +111,33 @@ pub(crate) fn internal_error() -> Result<Response, Error> {
     Ok(Response::new(500)?)
 }
 
-/// The configuration with the process's pool of codecs, if it compresses and names none.
+/// The process's pool of codecs.
 #[cfg(feature = "deflate")]
-pub(crate) fn with_pool(mut config: crate::Config) -> crate::Config {
-    use std::sync::LazyLock;
+static POOL: std::sync::LazyLock<crate::deflate::Pool> = std::sync::LazyLock::new(Default::default);
 
-    use crate::deflate::Pool;
-
-    static POOL: LazyLock<Pool> = LazyLock::new(Pool::default);
+/// The configuration with the process's pool, if it compresses and names none.
+#[cfg(feature = "deflate")]
+pub(crate) fn with_pool(mut config: Config) -> Config {
     if let Some(deflate) = &mut config.deflate {
         deflate.pool.get_or_insert_with(|| POOL.clone());
     }
     config
 }
 
+/// The same for what the application says of one client.
+#[cfg(feature = "deflate")]
+pub(crate) fn accept_with_pool(accept: Accept) -> Accept {
+    accept.lend(&POOL)
+}
+
 #[cfg(not(feature = "deflate"))]
-pub(crate) fn with_pool(config: crate::Config) -> crate::Config {
+pub(crate) fn with_pool(config: Config) -> Config {
     config
+}
+
+#[cfg(not(feature = "deflate"))]
+pub(crate) fn accept_with_pool(accept: Accept) -> Accept {
+    accept
 }
 
 /// A seed for a client's keys.

@@ -19,10 +19,13 @@ mod deflate;
 
 use bytes::{Buf, BufMut};
 use common::plain;
-use counting::{assert_steady, held};
+use counting::{HELD, PEAK, assert_steady, held};
 use deflate::Encoder;
 use sansock::deflate::{Deflate, Offer, Pool, WindowBits, accept};
-use sansock::{Config, Connection, Error, Event, Timestamp};
+use sansock::handshake::client::ClientRequest;
+use sansock::handshake::server::Accept;
+use sansock::tokio::{accept_request, connect_over};
+use sansock::{Config, Connection, Error, Event, Prepared, Timestamp};
 
 const NOW: Timestamp = Timestamp::EPOCH;
 
@@ -102,7 +105,9 @@ fn ten_thousand_connections_without_takeover_hold_little_each() {
     let text = words(1, 3000);
     let (_first, pool, _) = held(|| {
         let mut first: Vec<_> = (0..16).map(|_| pair(&Config::default(), &deflate)).collect();
-        first.iter_mut().for_each(|(client, server)| echo(client, server, &text));
+        for (client, server) in &mut first {
+            echo(client, server, &text);
+        }
         first
     });
     let (connections, kept, _) = held(|| {
@@ -271,6 +276,58 @@ fn a_steady_state_allocates_nothing() {
             assert_steady(round);
         }
     }
+}
+
+#[test]
+fn a_cleared_pool_has_room_for_newcomers() {
+    let pool = Pool::new(3);
+    let deflate = shared(&pool);
+    let mut resting: Vec<_> = (0..3).map(|_| pair(&Config::default(), &deflate)).collect();
+    for (client, server) in &mut resting {
+        echo(client, server, &words(1, 1000));
+    }
+    pool.clear();
+    let (mut client, mut server) = pair(&Config::default(), &deflate);
+    echo(&mut client, &mut server, &words(2, 1000));
+    let ((), _, peak) = held(|| echo(&mut client, &mut server, &words(3, 1000)));
+    assert!(peak < 40 << 10, "a codec was made: {peak}");
+}
+
+#[test]
+fn preparing_a_message_takes_no_codec_from_a_connection() {
+    let deflate = shared(&Pool::new(2));
+    let (mut client, mut server) = pair(&Config::default(), &deflate);
+    echo(&mut client, &mut server, &words(1, 1000));
+    let _prepared = Prepared::with_deflate(words(2, 1000), &deflate);
+    let ((), _, peak) = held(|| echo(&mut client, &mut server, &words(3, 1000)));
+    assert!(peak < 40 << 10, "a codec was made: {peak}");
+}
+
+#[test]
+fn the_shims_have_a_pool_for_connections_that_name_none() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let mut config = Config::default();
+        config.deflate = Some(Deflate::default());
+        for accept in [Accept::new(), Accept::new().deflate(Deflate::default())] {
+            let (near, far) = tokio::io::duplex(100_000);
+            let request = ClientRequest::new("ws://example.com/").unwrap();
+            let serving = async { accept_request(far, config.clone()).await.unwrap().accept(accept).await };
+            let (client, server) = tokio::join!(connect_over(near, request, config.clone()), serving);
+            let (mut client, mut server) = (client.unwrap(), server.unwrap());
+            for i in 0..10 {
+                let text = words(i, 1000);
+                let before = PEAK.replace(HELD.get());
+                client.send(text.clone()).await.unwrap();
+                assert_eq!(server.recv().await.unwrap(), Some(text.as_str().into()));
+                server.send(text.clone()).await.unwrap();
+                assert_eq!(client.recv().await.unwrap(), Some(text.as_str().into()));
+                let peak = PEAK.get() - HELD.get();
+                assert!(i == 0 || peak < 200 << 10, "a codec was made: {peak}");
+                PEAK.set(before);
+            }
+        }
+    });
 }
 
 #[test]

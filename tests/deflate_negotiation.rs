@@ -76,6 +76,9 @@ fn section_7_1_what_a_client_offers() {
     with_fallback.fallback = true;
     let fallback = "permessage-deflate; client_no_context_takeover; client_max_window_bits=9";
     assert_eq!(offered(&with_fallback), format!("{preferred}, {fallback}"));
+    // zlib compresses with 9 where it is told 8.
+    let least = deflate(|deflate| deflate.send_window = WindowBits::MIN);
+    assert_eq!(offered(&least), "permessage-deflate; client_max_window_bits=9");
     // Without limits there is nothing to fall back to.
     let plain = deflate(|deflate| deflate.fallback = true);
     assert_eq!(offered(&plain), "permessage-deflate; client_max_window_bits");
@@ -243,6 +246,14 @@ fn hostile_24_answers_that_a_client_fails() {
     for malformed in ["", ",", "permessage-deflate;", "permessage-deflate; =", "permessage deflate"] {
         assert_eq!(judged(malformed, &plain), Err(HandshakeError::Extensions), "{malformed:?}");
     }
+    // The fields of a head are one list.
+    let offers: Vec<_> = Offer::all_of(&plain).collect();
+    assert_eq!(agree([&b""[..], b"permessage-deflate"], &offers), Ok(Some(Agreed::default())));
+    assert_eq!(
+        agree([&b"permessage-deflate"[..], b"permessage-deflate"], &offers),
+        Err(HandshakeError::Deflate(Repeated))
+    );
+    assert_eq!(agree([&b""[..], b" ,"], &offers), Err(HandshakeError::Extensions));
     // With a fallback, less will do.
     let fallback = deflate(|deflate| {
         *deflate = demanding.clone();

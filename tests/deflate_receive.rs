@@ -152,9 +152,13 @@ fn hostile_56_a_message_at_the_limit_may_be_longer_while_compressed() {
     // But not by far, and a frame not beyond its own limit: judged before the payload.
     let claim = masked(BINARY, &vec![0; 200_000]);
     assert_eq!(sees(&claim[..14], || deflate::server(limited(100_000), "")).0, [Seen::Failed(Error::TooBig)]);
-    let mut config = limited(100_000);
-    config.max_frame = Some(1000);
-    assert_eq!(both_see_with(&[(BINARY, &stored[..1001])], &config, ""), [Seen::Failed(Error::TooBig)]);
+    for max_frame in [1000, 100_000, 110_000] {
+        let mut config = limited(100_000);
+        config.max_frame = Some(max_frame);
+        let claim = masked(BINARY, &vec![0; max_frame as usize + 1]);
+        let saw = sees(&claim[..10], || deflate::server(config.clone(), "")).0;
+        assert_eq!(saw, [Seen::Failed(Error::TooBig)], "{max_frame}");
+    }
 }
 
 #[test]
@@ -171,6 +175,19 @@ fn hostile_57_blocks_without_content_have_a_budget() {
     let mut encoder = Encoder::new(1, 15, true);
     let flushed: Vec<u8> = noise(40_000).iter().flat_map(|&byte| encoder.flush(&[byte])).collect();
     assert_eq!(both_see(&[(0x42, &flushed), (0x80, b"\x00")]), [binary(&noise(40_000))]);
+}
+
+#[test]
+fn hostile_57_streams_without_content_have_a_budget() {
+    // Each of them makes the decoder begin anew.
+    for (stream, often) in [(&b"\x03\x00"[..], 20_000), (b"\x4b\x04\x00", 5000)] {
+        let many = stream.repeat(often);
+        for params in ["", "; server_no_context_takeover; client_no_context_takeover"] {
+            let saw = both_see_with(&[(0x42, &many)], &Config::default(), params);
+            assert_eq!(saw, fails(DeflateError::ForNothing));
+            assert_eq!(both_see_with(&[(BINARY, &stream.repeat(100))], &Config::default(), params).len(), 1);
+        }
+    }
 }
 
 #[test]
@@ -314,6 +331,9 @@ fn hostile_64_what_is_not_deflate() {
         (b"\x00\x05\x00\xfa\xffHel", DeflateError::Truncated),
         (b"\x00\x05", DeflateError::Truncated),
         (&HELLO[..4], DeflateError::Truncated),
+        // In the header of a dynamic block, behind nothing and behind a whole one.
+        (b"\xb4\xd4\x00", DeflateError::Truncated),
+        (b"\x00\x05\x00\xfa\xffHello\xb4\xd4\x00", DeflateError::Truncated),
     ] {
         assert_eq!(both_see(&[(BINARY, payload)]), fails(error), "{payload:x?}");
     }
@@ -411,6 +431,28 @@ fn hostile_71_an_inflater_error_is_for_ever() {
         assert_eq!(server.poll_event().err(), Some(Error::Deflate(DeflateError::Corrupt)));
     }
     assert_eq!(common::output(&mut server), plain(0x88, &1007_u16.to_be_bytes()));
+}
+
+#[test]
+fn agreeing_twice_changes_nothing() {
+    // Else the text under way would be judged by half.
+    let mut server = deflate::server(Config::default(), "");
+    let first = b"\x00\x01\x00\xfe\xff\xc3";
+    assert_eq!(common::feed(&mut server, &masked(0x41, first), &[usize::MAX]), []);
+    let mut server = server.with_deflate(deflate::agreed(""), &sansock::deflate::Deflate::default());
+    let last = b"\x00\x01\x00\xfe\xff\xbc\x00";
+    assert_eq!(common::feed(&mut server, &masked(0x80, last), &[usize::MAX]), [text("ü")]);
+    // Nor is it for a connection in the middle of a message, or with one that waits.
+    let mut server = common::server();
+    assert_eq!(common::feed(&mut server, &masked(0x01, b"a"), &[usize::MAX]), []);
+    let server = server.with_deflate(deflate::agreed(""), &sansock::deflate::Deflate::default());
+    assert_eq!(server.deflate(), None);
+    let mut client = common::client();
+    client.fragment("a").unwrap();
+    assert_eq!(
+        client.with_deflate(deflate::agreed(""), &sansock::deflate::Deflate::default()).deflate(),
+        None
+    );
 }
 
 #[test]

@@ -149,7 +149,7 @@ impl<Io: Transport> Incoming<Io> {
                 return Err(error.into());
             }
         };
-        let connection = match request.accept(accept, Timestamp::EPOCH) {
+        let connection = match request.accept(shim::accept_with_pool(accept), Timestamp::EPOCH) {
             Ok(connection) => connection,
             Err(error) => {
                 refuse(self.io, error.into_request().reject(shim::internal_error()?))?;

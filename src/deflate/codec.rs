@@ -144,6 +144,8 @@ pub(super) enum Outcome {
     End,
     /// This is not DEFLATE.
     Corrupt,
+    /// Nor is this: the two lengths of a stored block do not agree.
+    BadLength,
 }
 
 impl Codec for Inflater {
@@ -177,6 +179,7 @@ impl Inflater {
         let outcome = match self.codec.decompress(part, room, flush) {
             Ok(Status::StreamEnd) => Outcome::End,
             Ok(Status::Ok | Status::BufError) => Outcome::GoOn,
+            Err(_) if self.codec.error_message() == Some(BAD_LENGTH) => Outcome::BadLength,
             Err(_) => Outcome::Corrupt,
         };
         let used = count(before_in, self.codec.total_in());
@@ -184,6 +187,9 @@ impl Inflater {
         Inflated { used, made, outcome }
     }
 }
+
+/// What zlib has said since its first release.
+const BAD_LENGTH: &str = "invalid stored block lengths";
 
 /// Where the decoder stops before its input is used up or its room full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

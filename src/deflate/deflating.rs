@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use super::codec::{Compressor, CompressorSettings, TAIL};
 use super::history::History;
 use super::negotiation::Direction;
-use super::pool::Borrower;
+use super::pool::{Borrower, Pool};
 use super::{Deflate, WindowBits};
 use crate::error::SendError;
 
@@ -38,17 +38,19 @@ impl Deflating {
             return None;
         }
         let window = deflate.compressor_window().min(agreed.window);
-        Some(Deflating::with_window(deflate, window, deflate.send_takeover && agreed.takes_over))
+        let takes_over = deflate.send_takeover && agreed.takes_over;
+        Some(Deflating::with_window(deflate, deflate.pool.as_ref(), window, takes_over))
     }
 
-    /// A compressor that takes nothing over, with the largest window that is wanted.
+    /// A compressor for a single message, with the largest window that is wanted.
     pub(crate) fn alone(deflate: &Deflate) -> Self {
-        Deflating::with_window(deflate, deflate.compressor_window(), false)
+        // It would be of no use to anyone else, and take another's place in the pool.
+        Deflating::with_window(deflate, None, deflate.compressor_window(), false)
     }
 
-    fn with_window(deflate: &Deflate, window: WindowBits, takes_over: bool) -> Self {
+    fn with_window(deflate: &Deflate, pool: Option<&Pool>, window: WindowBits, takes_over: bool) -> Self {
         Deflating {
-            borrower: Borrower::new(deflate.pool.as_ref(), CompressorSettings::new(deflate, window)),
+            borrower: Borrower::new(pool, CompressorSettings::new(deflate, window)),
             history: takes_over.then(|| History::new(window)),
             held: None,
             window,

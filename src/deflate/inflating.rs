@@ -26,6 +26,8 @@ pub(crate) struct Inflating {
     out: Inbox,
     /// How many bytes at the end of `out` the history does not have yet.
     unsaved: usize,
+    /// How long the last message was.
+    usual: u64,
     limit: u64,
     message: Message,
 }
@@ -58,6 +60,10 @@ struct Step {
 /// Compressed bytes that need not inflate to anything: blocks without content are legal, and cost time.
 const FOR_NOTHING: u64 = 64 << 10;
 
+/// What the end of a stream counts for, in compressed bytes: the decoder begins anew, and is told what the
+/// window holds.
+const RESTART: u64 = 512;
+
 /// How many compressed bytes each inflated one pays for: a flush behind every byte takes about eight.
 const EACH_PAYS: u64 = 16;
 
@@ -72,6 +78,7 @@ impl Inflating {
             inflater: None,
             out: Inbox::default(),
             unsaved: 0,
+            usual: 0,
             limit,
             message: Message::new(false, false),
         }
@@ -109,8 +116,7 @@ impl Inflating {
     pub(crate) fn inflate(&mut self, part: &[u8], enough: usize) -> Result<usize, Error> {
         self.out.drop_front();
         let mut done = 0;
-        // What is not filled is cleared in vain, so it grows by what comes out, not by what came before.
-        let mut room = (2 * part.len()).clamp(LEAST_ROOM, MOST_ROOM);
+        let mut room = self.room(part.len());
         loop {
             let rest = part.get(done..).unwrap_or_default();
             if rest.is_empty() && self.message.is_untouched {
@@ -118,29 +124,43 @@ impl Inflating {
             }
             // Never more at once than is paid for, so that the judgement does not depend on how the
             // bytes were cut.
-            let paid =
-                FOR_NOTHING.saturating_add(self.message.made.saturating_mul(EACH_PAYS)) - self.message.taken;
+            let paid = FOR_NOTHING.saturating_add(self.message.made.saturating_mul(EACH_PAYS));
+            let paid = paid.saturating_sub(self.message.taken);
             let some = rest.get(..usize::try_from(paid).unwrap_or(usize::MAX)).unwrap_or(rest);
             if some.is_empty() && !rest.is_empty() {
                 return Err(Error::Deflate(DeflateError::ForNothing));
             }
             let step =
                 self.step(some, Stop::Never, room.min(enough.saturating_sub(self.pending()).max(1)))?;
-            room = (2 * room).min(MOST_ROOM);
+            if step.is_full {
+                room = (2 * room).min(MOST_ROOM);
+            }
             self.message.note(some.get(..step.used).unwrap_or_default());
             done += step.used;
             match step.outcome {
                 // RFC 7692 §7.2.1: "An endpoint MAY use both DEFLATE blocks with the "BFINAL" bit set to 0
                 // and DEFLATE blocks with the "BFINAL" bit set to 1."
-                Outcome::End => self.message.end_stream(),
+                Outcome::End => {
+                    self.message.end_stream();
+                    room = LEAST_ROOM;
+                }
                 Outcome::GoOn if step.is_full || step.used > 0 => {}
                 Outcome::GoOn if rest.is_empty() => return Ok(done),
-                Outcome::GoOn | Outcome::Corrupt => return Err(Error::Deflate(DeflateError::Corrupt)),
+                Outcome::GoOn | Outcome::Corrupt | Outcome::BadLength => {
+                    return Err(Error::Deflate(DeflateError::Corrupt));
+                }
             }
             if self.pending() >= enough || (done == part.len() && !step.is_full) {
                 return Ok(done);
             }
         }
+    }
+
+    /// Room for what will probably come of this many bytes: as much as of the last message, and what the
+    /// decoder wants beyond to be fast. It is cleared, so a few bytes get little.
+    fn room(&self, len: usize) -> usize {
+        let usual = usize::try_from(self.usual).unwrap_or(MOST_ROOM) + SLACK;
+        usual.min(LEAST_ROOM + 16 * len).clamp(LEAST_ROOM, MOST_ROOM)
     }
 
     /// Ends the message, all of which is inflated.
@@ -149,6 +169,7 @@ impl Inflating {
             self.append_tail()?;
         }
         self.save();
+        self.usual = self.message.made;
         match &mut self.message.text {
             Some(validator) => validator.finish().map_err(|_| Error::InvalidUtf8),
             None => Ok(()),
@@ -158,9 +179,11 @@ impl Inflating {
     /// RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the
     /// message."
     ///
-    /// They are the rest of an empty block, whose decoder uses up these four bytes and no more, and makes
-    /// nothing of them. The byte behind them tells it from one that stands elsewhere: whose message is
-    /// cut off, or has some of the tail itself.
+    /// They are the lengths of an empty stored block. Where the sender has removed them the decoder uses up
+    /// these four bytes and no more, and makes nothing of them; the byte behind them shows that it stops
+    /// there. Where the sender has left all of them or some, it takes the first of ours for a block of its
+    /// own, or for the rest of the lengths: then it stumbles over the lengths at a byte that tells how
+    /// many it had. Anything else is a message that is cut off.
     fn append_tail(&mut self) -> Result<(), Error> {
         const BEHIND: u8 = 0x01;
         let [first, second, third, fourth] = TAIL;
@@ -177,7 +200,7 @@ impl Inflating {
                 Outcome::GoOn if done == TAIL.len() => break true,
                 Outcome::GoOn if done < TAIL.len() && step.used > 0 => {}
                 Outcome::End if done == TAIL.len() => break false,
-                Outcome::Corrupt if self.message.has_tail(done) => break false,
+                Outcome::BadLength if self.message.has_tail(done) => break false,
                 _ => return Err(Error::Deflate(DeflateError::Truncated)),
             }
         };
@@ -278,6 +301,9 @@ impl Drop for Inflating {
 const LEAST_ROOM: usize = 512;
 const MOST_ROOM: usize = 64 << 10;
 
+/// With less room than the longest match, and some more, zlib's decoders take the slow way.
+const SLACK: usize = 320;
+
 impl Message {
     fn new(is_ready: bool, is_text: bool) -> Self {
         let text = is_text.then(Validator::new);
@@ -300,6 +326,7 @@ impl Message {
     fn end_stream(&mut self) {
         self.is_ready = false;
         self.is_untouched = true;
+        self.taken += RESTART;
         self.last = [0xaa; TAIL.len()];
     }
 

@@ -60,7 +60,8 @@ pub use pool::Pool;
 ///
 /// Any value is legal. Between messages a connection keeps what the windows hold, no more than was sent
 /// and received: with the defaults up to 32 KiB for each direction, none where context takeover is off.
-/// Codecs are borrowed from the [`pool`](Self::pool).
+/// Codecs are borrowed from the [`pool`](Self::pool), for one message; where context takeover is off, a
+/// message that is sent in fragments keeps its compressor until the last one.
 ///
 /// ```
 /// use sansock::deflate::{Deflate, WindowBits};
@@ -105,8 +106,8 @@ impl Deflate {
     /// For many connections that each say little: windows of 4 KiB, and small compressors.
     ///
     /// A connection at rest keeps at most 8 KiB and some 600 bytes on top of what it has without
-    /// compression. A compressor takes 162 KiB and a decoder 47 KiB, of which the pool keeps as many as
-    /// its capacity says: with the usual 16 that is 3.3 MiB in all.
+    /// compression. A compressor takes 162 KiB, with up to 64 KiB for what comes out of it, and a decoder
+    /// 47 KiB. The pool keeps as many as its capacity says: with the usual 16 at most 4.3 MiB in all.
     ///
     /// ```
     /// use sansock::Config;

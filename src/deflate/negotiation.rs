@@ -71,7 +71,7 @@ impl Offer {
             server_no_context_takeover: !deflate.receive_takeover,
             client_no_context_takeover: !deflate.send_takeover,
             server_max_window_bits: deflate.receive_window.limits(),
-            client_max_window_bits: Some(deflate.send_window),
+            client_max_window_bits: Some(deflate.compressor_window()),
         };
         let unlimited =
             Offer { server_no_context_takeover: false, server_max_window_bits: None, ..preferred };
@@ -235,8 +235,9 @@ pub fn agree<'a>(
     values: impl IntoIterator<Item = &'a [u8]>,
     offers: &[Offer],
 ) -> Result<Option<Agreed>, HandshakeError> {
-    let mut agreed = None;
+    let (mut agreed, mut is_there) = (None, false);
     for value in values {
+        is_there = true;
         // RFC 6455 §4.1: "if [...] this header field indicates the use of an extension that was not
         // present in the client's handshake [...], the client MUST _Fail the WebSocket Connection_."
         if offers.is_empty() {
@@ -248,12 +249,9 @@ pub fn agree<'a>(
                 return Err(HandshakeError::Deflate(InvalidParam::Repeated));
             }
         }
-        // RFC 6455 §9.1: "extension-list = 1#extension"
-        if agreed.is_none() {
-            return Err(HandshakeError::Extensions);
-        }
     }
-    Ok(agreed)
+    // RFC 6455 §9.1: "extension-list = 1#extension"
+    if is_there && agreed.is_none() { Err(HandshakeError::Extensions) } else { Ok(agreed) }
 }
 
 fn agree_to(element: &extension::Offer<'_>, offers: &[Offer]) -> Result<Agreed, HandshakeError> {

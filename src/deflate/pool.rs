@@ -54,12 +54,13 @@ impl Pool {
 
     /// Frees all codecs that are not in use.
     pub fn clear(&self) {
-        lock(&self.0.compressors).clear();
-        lock(&self.0.inflaters).clear();
+        // They are dropped outside the locks.
+        let _compressors = lock(&self.0.compressors).clear();
+        let _inflaters = lock(&self.0.inflaters).clear();
     }
 }
 
-/// Room for 16 codecs of each kind, which is 6.5 MiB with the defaults of [`Deflate`](super::Deflate).
+/// Room for 16 codecs of each kind, at most 7.5 MiB with the defaults of [`Deflate`](super::Deflate).
 impl Default for Pool {
     fn default() -> Self {
         Pool::new(16)
@@ -139,6 +140,7 @@ impl<C: Kept> Borrower<C> {
         let (other, ticket) = codecs.take_other(self.pool.0.capacity);
         drop(codecs);
         self.ticket = ticket;
+        // The old one goes first: then the new one takes its memory.
         let other = other.filter(|_| C::FORGETS);
         (other.unwrap_or_else(|| Box::new(C::make(self.settings))), false)
     }
@@ -169,7 +171,7 @@ impl<C: Kept> Borrower<C> {
     pub(super) fn rest(&mut self) {
         if self.is_private {
             self.release();
-            C::shelf(&self.pool).clear();
+            drop(C::shelf(&self.pool).clear());
         }
     }
 }
@@ -236,10 +238,18 @@ impl<C: Codec> Shelf<C> {
         }
     }
 
-    fn clear(&mut self) {
-        for slot in &mut self.slots {
-            slot.codec = None;
+    /// Takes out what is not lent; the places are nobody's then.
+    fn clear(&mut self) -> Vec<Box<C>> {
+        let mut codecs = Vec::new();
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if let Some(codec) = slot.codec.take() {
+                codecs.push(codec);
+                if core::mem::take(&mut slot.loan) != 0 {
+                    self.free.push(index);
+                }
+            }
         }
+        codecs
     }
 
     fn own(&mut self, ticket: Ticket) -> Option<&mut Slot<C>> {

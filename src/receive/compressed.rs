@@ -14,6 +14,12 @@ use crate::error::Error;
 const CHUNK: usize = 64 << 10;
 
 impl ReceiveHalf {
+    /// Whether no message has begun.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn is_between(&self) -> bool {
+        self.open.is_none() && self.found.is_none() && self.inflating.is_none()
+    }
+
     /// From here on messages may be compressed as agreed.
     #[cfg(feature = "deflate")]
     pub(crate) fn inflate_with(&mut self, deflate: &Deflate, agreed: Direction) {

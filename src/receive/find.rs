@@ -34,7 +34,7 @@ impl ReceiveHalf {
             }
             _ => return false,
         };
-        if len as u64 > self.max_frame || (size == 4 && len < 126) {
+        if len as u64 > self.max_frame || len as u64 > self.max_message || (size == 4 && len < 126) {
             return false;
         }
         let (size, payload) = if self.mask_bit == 0 {
@@ -97,8 +97,11 @@ impl ReceiveHalf {
         let is_compressed =
             if begins { header.reserved_bits() != Reserved::NONE } else { self.frame.is_compressed };
         // The limit is judged before the key is there, and by a subtraction: no sum can overflow.
-        let (max_frame, max_message) = self.limits(is_compressed);
-        if header.len() > max_frame || header.len() > max_message - self.announced {
+        let max_message = match &self.inflating {
+            Some(inflating) if is_compressed => inflating.max_compressed(),
+            _ => self.max_message,
+        };
+        if header.len() > self.max_frame || header.len() > max_message - self.announced {
             return Err(Error::TooBig);
         }
         let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
@@ -147,19 +150,6 @@ impl ReceiveHalf {
             return if matches!(first, 0x1 | 0x2) { Reserved::RSV1 } else { Reserved::NONE };
         }
         Reserved::NONE
-    }
-
-    /// How many bytes a frame may announce, and how many the frames of a message.
-    fn limits(&self, is_compressed: bool) -> (u64, u64) {
-        if let (true, Some(inflating)) = (is_compressed, &self.inflating) {
-            let max_message = inflating.max_compressed();
-            // The limit of a frame counts by itself only where it is the smaller one.
-            return (
-                if self.max_frame < self.max_message { self.max_frame } else { max_message },
-                max_message,
-            );
-        }
-        (self.max_frame, self.max_message)
     }
 
     fn take_payload(&mut self) -> Result<Step, Error> {

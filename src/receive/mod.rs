@@ -138,7 +138,7 @@ impl ReceiveHalf {
             validator: Validator::new(),
             inflating: None,
             max_message: config.max_message,
-            max_frame: config.max_frame.unwrap_or(u64::MAX).min(config.max_message),
+            max_frame: config.max_frame.unwrap_or(u64::MAX),
             delivery: config.delivery,
             mask_bit: if masking == Masking::Required { 0x80 } else { 0 },
             idle_close: config.idle_close,

@@ -7,8 +7,8 @@ use std::cell::Cell;
 
 thread_local! {
     static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
-    static HELD: Cell<isize> = const { Cell::new(0) };
-    static PEAK: Cell<isize> = const { Cell::new(0) };
+    pub static HELD: Cell<isize> = const { Cell::new(0) };
+    pub static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
 struct Counting;

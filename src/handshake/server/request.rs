@@ -220,6 +220,15 @@ impl Accept {
         self
     }
 
+    /// Lends a pool to what compresses without one.
+    #[cfg(all(feature = "deflate", feature = "std"))]
+    pub(crate) fn lend(mut self, pool: &crate::deflate::Pool) -> Self {
+        if let Compression::Instead(Some(deflate)) = &mut self.compression {
+            deflate.pool.get_or_insert_with(|| pool.clone());
+        }
+        self
+    }
+
     /// Adds a header.
     ///
     /// Fails if the name is not a token, if the value has control characters, such as line ends, or if
