@@ -268,6 +268,22 @@ fn hostile_61_every_form_of_the_tail() {
 }
 
 #[test]
+fn hostile_61_a_tail_that_ends_within_a_byte() {
+    // A dynamic block to whose codes the tail adds the end: no compressor does that. What it leaves of the
+    // last byte is not the beginning of the next message.
+    let ragged = [
+        &b"\x04\xdb\x37\x08\x00\x00\x0c\xc3\x30\xf8\xff\xff\xff\xff\xff\xff\x2f\xf9"[..],
+        &[0xff; 11],
+        b"\xd3",
+    ]
+    .concat();
+    for payload in [&ragged[1..], &ragged] {
+        let saw = both_see(&[(BINARY, payload), (TEXT, HELLO), (TEXT, HELLO_AGAIN)]);
+        assert!(saw[1..] == [text("Hello"), text("Hello")] || matches!(saw[0], Seen::Failed(_)), "{saw:?}");
+    }
+}
+
+#[test]
 fn hostile_62_bfinal() {
     let final_block = b"\xf3\x48\xcd\xc9\xc9\x07\x00";
     // §7.2.3.4, then without the byte behind the block, with more blocks, and twice in one message.

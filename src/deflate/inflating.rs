@@ -92,8 +92,12 @@ impl Inflating {
 
     /// Begins a message.
     pub(crate) fn begin(&mut self, is_text: bool) {
-        let goes_on = self.history.is_some() && self.may_go_on;
-        self.message = Message::new(self.message.is_ready && goes_on, is_text);
+        self.message = Message::new(self.message.is_ready && self.goes_on(), is_text);
+    }
+
+    /// Whether a decoder goes on in the next message where it is left.
+    fn goes_on(&self) -> bool {
+        self.history.is_some() && self.may_go_on
     }
 
     /// What is inflated of the open message, or of the last one, and not handed out.
@@ -204,8 +208,17 @@ impl Inflating {
                 _ => return Err(Error::Deflate(DeflateError::Truncated)),
             }
         };
-        self.message.is_ready = is_as_left;
+        self.message.is_ready = is_as_left && self.goes_on() && self.is_at_byte()?;
         Ok(())
+    }
+
+    /// Whether the decoder stands at the beginning of a byte. If the tail was made the end of another block
+    /// than a stored one, it stands behind some of the ones that the tail ends with: then an empty block is
+    /// none.
+    fn is_at_byte(&mut self) -> Result<bool, Error> {
+        let [first, second, third, fourth] = TAIL;
+        let step = self.step(&[0x00, first, second, third, fourth], Stop::Never, LEAST_ROOM)?;
+        Ok(step.outcome == Outcome::GoOn && step.used == 5)
     }
 
     /// Notes in the history what is inflated, before it is handed out or needed.
@@ -219,7 +232,7 @@ impl Inflating {
     /// Gives the decoder back between messages.
     pub(crate) fn release(&mut self) {
         let Some(inflater) = self.inflater.take() else { return };
-        if self.message.is_ready && self.history.is_some() && self.may_go_on {
+        if self.message.is_ready && self.goes_on() {
             self.borrower.keep(inflater);
         } else {
             self.borrower.give_back(inflater);
