@@ -14,7 +14,7 @@ mod common;
 mod deflate;
 
 use common::{Seen, binary, masked, plain, sees, text};
-use deflate::Encoder;
+use deflate::{Encoder, noise};
 use sansock::{Config, Connection, DeflateError, Delivery, Error, Violation};
 use zlib_rs::DeflateFlush;
 
@@ -55,18 +55,6 @@ fn chunks() -> Config {
     let mut config = Config::default();
     (config.delivery, config.max_message) = (Delivery::Chunks, u64::MAX);
     config
-}
-
-/// Bytes that do not compress.
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_u32;
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as u8
-    };
-    (0..len).map(next).collect()
 }
 
 #[test]

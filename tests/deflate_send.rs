@@ -13,6 +13,7 @@ mod deflate;
 
 use bytes::{Buf, BufMut};
 use common::{Seen, binary, events, output, text};
+use deflate::noise;
 use proptest::prelude::*;
 use sansock::deflate::{Deflate, WindowBits, accept};
 use sansock::frame::{Header, Masking, OpCode, Reserved, Rules};
@@ -51,17 +52,6 @@ fn frames(mut bytes: &[u8]) -> Vec<(bool, OpCode, bool, Vec<u8>)> {
 
 fn sent(server: &mut Connection) -> Vec<(bool, OpCode, bool, Vec<u8>)> {
     frames(&output(server))
-}
-
-fn noise(len: usize) -> Vec<u8> {
-    let mut state = 0x9e37_79b9_u32;
-    let next = |_| {
-        state ^= state << 13;
-        state ^= state >> 17;
-        state ^= state << 5;
-        state as u8
-    };
-    (0..len).map(next).collect()
 }
 
 #[test]

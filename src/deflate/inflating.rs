@@ -163,7 +163,7 @@ impl Inflating {
     /// Room for what will probably come of this many bytes: as much as of the last message, and what the
     /// decoder wants beyond to be fast. It is cleared, so a few bytes get little.
     fn room(&self, len: usize) -> usize {
-        let usual = usize::try_from(self.usual).unwrap_or(MOST_ROOM) + SLACK;
+        let usual = usize::try_from(self.usual).unwrap_or(MOST_ROOM).saturating_add(SLACK);
         usual.min(LEAST_ROOM + 16 * len).clamp(LEAST_ROOM, MOST_ROOM)
     }
 

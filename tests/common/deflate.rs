@@ -24,6 +24,18 @@ pub fn client(config: Config, params: &str) -> Connection {
     Connection::client(config, [7; 32], Timestamp::EPOCH).with_deflate(agreed(params), &Deflate::default())
 }
 
+/// Bytes that do not compress.
+pub fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x2545_f491_u32;
+    let next = |_| {
+        state ^= state << 13;
+        state ^= state >> 17;
+        state ^= state << 5;
+        state.to_le_bytes()[0]
+    };
+    (0..len).map(next).collect()
+}
+
 /// How a peer compresses: zlib-rs itself, with a window of its own.
 pub struct Encoder {
     pub codec: zlib_rs::Deflate,
