@@ -208,17 +208,18 @@ impl Inflating {
                 _ => return Err(Error::Deflate(DeflateError::Truncated)),
             }
         };
-        self.message.is_ready = is_as_left && self.goes_on() && self.is_at_byte()?;
+        self.message.is_ready = is_as_left && self.goes_on() && self.is_at_byte();
         Ok(())
     }
 
     /// Whether the decoder stands at the beginning of a byte. If the tail was made the end of another block
     /// than a stored one, it stands behind some of the ones that the tail ends with: then an empty block is
     /// none.
-    fn is_at_byte(&mut self) -> Result<bool, Error> {
+    fn is_at_byte(&mut self) -> bool {
         let [first, second, third, fourth] = TAIL;
-        let step = self.step(&[0x00, first, second, third, fourth], Stop::Never, LEAST_ROOM)?;
-        Ok(step.outcome == Outcome::GoOn && step.used == 5)
+        let Some(inflater) = &mut self.inflater else { return false };
+        let done = inflater.inflate(&[0x00, first, second, third, fourth], &mut [0; 8], Stop::Never);
+        done.outcome == Outcome::GoOn && (done.used, done.made) == (5, 0)
     }
 
     /// Notes in the history what is inflated, before it is handed out or needed.
