@@ -16,6 +16,7 @@ use crate::output::Output;
 use crate::prepared::Prepared;
 use crate::receive::ReceiveHalf;
 use crate::send::SendHalf;
+use crate::spare::Spare;
 use crate::time::Timestamp;
 
 /// An established WebSocket connection, without any I/O.
@@ -182,6 +183,21 @@ impl Connection {
         self.send.handle_would_block();
     }
 
+    /// Takes large buffers for the next read and what will be queued, if this connection has none. See
+    /// [`Spare`].
+    #[inline]
+    pub fn borrow_buffers(&mut self, spare: &mut Spare) {
+        self.receive.borrow_buffer(spare);
+        self.send.borrow_buffer(spare);
+    }
+
+    /// Says that the transport has nothing to read just now, as
+    /// [`handle_would_block`](Self::handle_would_block), and gives memory that holds nothing to others.
+    pub fn return_buffers(&mut self, spare: &mut Spare) {
+        self.receive.return_buffer(spare);
+        self.send.return_buffer(spare);
+    }
+
     /// Says that the transport took output which had to wait: a sign of life, as input is.
     pub fn handle_written(&mut self, now: Timestamp) {
         self.receive.handle_written(now);
@@ -296,11 +312,10 @@ impl Connection {
     /// Fails as [`advance`](Self::advance) does.
     #[inline]
     pub fn poll_event(&mut self) -> Result<Option<Event<'_>>, Error> {
-        self.advance()?;
-        self.receive.note_event();
-        if self.receive.has_control() {
-            self.exchange();
+        if let Some(whole) = self.receive.poll_whole_frame() {
+            return Ok(Some(self.receive.lend_whole(whole)));
         }
+        self.prepare_event()?;
         Ok(self.receive.lend())
     }
 
@@ -325,12 +340,21 @@ impl Connection {
     /// ```
     #[inline]
     pub fn poll_with_send(&mut self) -> Result<Option<(Event<'_>, &mut SendHalf)>, Error> {
+        if let Some(whole) = self.receive.poll_whole_frame() {
+            return Ok(Some((self.receive.lend_whole(whole), &mut self.send)));
+        }
+        self.prepare_event()?;
+        Ok(self.receive.lend().map(|event| (event, &mut self.send)))
+    }
+
+    /// Finds the next event and carries out what follows from it.
+    fn prepare_event(&mut self) -> Result<(), Error> {
         self.advance()?;
         self.receive.note_event();
         if self.receive.has_control() {
             self.exchange();
         }
-        Ok(self.receive.lend().map(|event| (event, &mut self.send)))
+        Ok(())
     }
 
     /// The bytes to write. Ask anew before each write: a pong may have waited for the last one.

@@ -15,6 +15,8 @@ use core::fmt;
 
 use bytes::Bytes;
 
+use crate::spare::Spare;
+
 /// From this length on an owned message is worth its own buffer: below, a copy costs less than the
 /// fresh allocation that sharing the buffer makes necessary.
 const OWN_BUFFER: usize = 16 << 10;
@@ -105,17 +107,29 @@ impl Inbox {
         }
     }
 
-    /// Makes room for a read of up to `size` bytes. A large message doubles its room, as long as the
-    /// frame under way is not known to need less: what it grows by is not taken back while it waits.
+    /// Makes room for a read of up to `size` bytes. Unread bytes move down only where that is needed, and
+    /// never twice without as many new ones. A large message doubles its room, as long as the frame under
+    /// way is not known to need less: what it grows by is not taken back while it waits.
     pub(crate) fn make_room(&mut self, size: usize, missing: Option<usize>) {
+        if self.start == self.buf.len() {
+            self.clear();
+        }
         let len = self.buf.len();
         let mut room = size.min(len.max(LARGE));
         if len >= LARGE {
             room = room.min(missing.unwrap_or(room));
         }
-        if self.buf.capacity() - len < room.div_ceil(2) {
+        if self.room() < room.div_ceil(2) {
+            self.drop_front();
+        }
+        if self.room() < room.div_ceil(2) {
             self.buf.reserve_exact(room);
         }
+    }
+
+    /// How many bytes a read may bring.
+    pub(crate) fn room(&self) -> usize {
+        self.buf.capacity() - self.buf.len()
     }
 
     pub(crate) fn clear(&mut self) {
@@ -123,16 +137,33 @@ impl Inbox {
         (self.start, self.end, self.pos) = (0, 0, 0);
     }
 
-    /// Gives back memory that holds nothing.
-    pub(crate) fn shrink(&mut self) {
-        self.drop_front();
-        let len = self.buf.len();
-        if len == 0 {
-            self.buf = Vec::new();
-        } else if self.buf.capacity() > 2 * (len - self.start) + SPARE {
-            self.shift(self.start);
-            self.buf.shrink_to_fit();
+    /// Takes a large buffer for the next read, if this one is small.
+    #[inline]
+    pub(crate) fn borrow_buffer(&mut self, spare: &mut Spare) {
+        if let Some(buffer) = spare.take_for(&self.buf) {
+            self.change_buffer(buffer);
         }
+    }
+
+    /// Gives back memory that holds nothing, for others to use.
+    pub(crate) fn return_buffer(&mut self, spare: &mut Spare) {
+        self.drop_front();
+        let held = self.buf.len() - self.start;
+        if held == 0 {
+            self.clear();
+            spare.give(core::mem::take(&mut self.buf));
+        } else if self.buf.capacity() > 2 * held + SPARE {
+            let buffer = self.change_buffer(Vec::with_capacity(held));
+            spare.give(buffer);
+        }
+    }
+
+    /// Moves what was not handed out to another, empty buffer.
+    fn change_buffer(&mut self, mut buffer: Vec<u8>) -> Vec<u8> {
+        buffer.extend_from_slice(self.buf.get(self.start..).unwrap_or_default());
+        let by = self.start;
+        (self.start, self.end, self.pos) = (0, self.end - by, self.pos - by);
+        core::mem::replace(&mut self.buf, buffer)
     }
 
     /// Takes `len` bytes at `start`, which were handed out, out of the buffer.

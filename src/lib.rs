@@ -33,6 +33,7 @@ mod receive;
 mod send;
 #[cfg(feature = "std")]
 mod shim;
+mod spare;
 mod time;
 mod timers;
 #[cfg(feature = "tokio")]
@@ -49,4 +50,5 @@ pub use output::Output;
 pub use prepared::Prepared;
 pub use receive::ReceiveHalf;
 pub use send::SendHalf;
+pub use spare::Spare;
 pub use time::Timestamp;

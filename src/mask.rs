@@ -22,6 +22,11 @@ pub struct Mask(u32);
 /// From this length on a call to the wider code is worth its cost.
 const WIDE: usize = 128;
 
+/// From this length on the widest registers are: below, the halves of bytes that straddle cache lines
+/// cost as much as they save.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+const WIDEST: usize = 4 << 10;
+
 impl Mask {
     /// The mask of a frame with this key, at the start of the payload.
     #[must_use]
@@ -41,77 +46,108 @@ impl Mask {
         self.skip(part.len());
     }
 
+    /// [`apply`](Self::apply), and whether all that came out is ASCII: text is seen to be valid in the
+    /// same pass.
+    #[inline]
+    pub(crate) fn apply_to_ascii(&mut self, part: &mut [u8]) -> bool {
+        let is_ascii = if part.len() < WIDE { xor(part, self.0) } else { xor_wide_to_ascii(part, self.0) };
+        self.skip(part.len());
+        is_ascii
+    }
+
     /// Appends the next part of the payload, masked, to `out`: one pass over the bytes.
     #[inline]
     pub fn copy(&mut self, part: &[u8], out: &mut Vec<u8>) {
         out.reserve(part.len());
         if part.len() < WIDE {
-            copy(part, out, self.0);
+            copy(part, self.0, out);
         } else {
-            copy_wide(part, out, self.0);
+            copy_wide(part, self.0, out);
         }
         self.skip(part.len());
     }
 
     /// Turns the key past `len` bytes of payload.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "it is less than four")]
     const fn skip(&mut self, len: usize) {
-        self.0 = self.0.rotate_right((len % 4) as u32 * 8);
+        self.0 = turn(self.0, len);
     }
 }
 
-/// [`xor`], compiled for wider registers where the processor has them.
-fn xor_wide(part: &mut [u8], key: u32) {
-    #[cfg(all(feature = "std", target_arch = "x86_64"))]
-    {
-        #[target_feature(enable = "avx2")]
-        fn avx2(part: &mut [u8], key: u32) {
+/// Defines a function twice more, compiled for wider registers, and takes those where the processor has
+/// them. The code itself must be `#[inline(always)]`, to become a part of each.
+macro_rules! widely {
+    (fn $name:ident($part:ident: $of:ty, $($argument:ident: $type:ty),*) -> $output:ty { $code:expr }) => {
+        #[inline(never)]
+        fn $name($part: $of, $($argument: $type),*) -> $output {
+            #[cfg(all(feature = "std", target_arch = "x86_64"))]
+            {
+                #[target_feature(enable = "avx512f")]
+                fn avx512($part: $of, $($argument: $type),*) -> $output {
+                    $code
+                }
+                #[target_feature(enable = "avx2")]
+                fn avx2($part: $of, $($argument: $type),*) -> $output {
+                    $code
+                }
+                if $part.len() >= WIDEST && std::arch::is_x86_feature_detected!("avx512f") {
+                    // SAFETY: the processor has AVX-512, which is all that this safe function asks for.
+                    #[allow(unsafe_code, reason = "a call into code for wider registers")]
+                    return unsafe { avx512($part, $($argument),*) };
+                }
+                if std::arch::is_x86_feature_detected!("avx2") {
+                    // SAFETY: the processor has AVX2, which is all that this safe function asks for.
+                    #[allow(unsafe_code, reason = "a call into code for wider registers")]
+                    return unsafe { avx2($part, $($argument),*) };
+                }
+            }
+            $code
+        }
+    };
+}
+
+widely!(
+    fn xor_wide(part: &mut [u8], key: u32) -> () {
+        {
             xor(part, key);
         }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2, which is all that this safe function asks for.
-            #[allow(unsafe_code, reason = "a call into code for wider registers")]
-            return unsafe { avx2(part, key) };
-        }
     }
-    xor(part, key);
-}
-
-/// [`copy`], compiled for wider registers where the processor has them.
-fn copy_wide(part: &[u8], out: &mut Vec<u8>, key: u32) {
-    #[cfg(all(feature = "std", target_arch = "x86_64"))]
-    {
-        #[target_feature(enable = "avx2")]
-        fn avx2(part: &[u8], out: &mut Vec<u8>, key: u32) {
-            copy(part, out, key);
-        }
-        if std::arch::is_x86_feature_detected!("avx2") {
-            // SAFETY: the processor has AVX2, which is all that this safe function asks for.
-            #[allow(unsafe_code, reason = "a call into code for wider registers")]
-            return unsafe { avx2(part, out, key) };
-        }
+);
+widely!(
+    fn xor_wide_to_ascii(part: &mut [u8], key: u32) -> bool {
+        xor(part, key)
     }
-    copy(part, out, key);
-}
+);
+widely!(
+    fn copy_wide(part: &[u8], key: u32, out: &mut Vec<u8>) -> () {
+        copy(part, key, out)
+    }
+);
 
-#[expect(clippy::inline_always, reason = "it takes the registers of the function that it is part of")]
+/// Masks in place; true if what comes out is ASCII.
+#[allow(clippy::inline_always, reason = "it takes the registers of the function that it is part of")]
 #[inline(always)]
-fn xor(part: &mut [u8], key: u32) {
+fn xor(part: &mut [u8], key: u32) -> bool {
+    const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
     let key = double(key);
     let (words, rest) = part.as_chunks_mut::<8>();
+    let mut seen = 0;
     for word in words {
-        *word = (u64::from_le_bytes(*word) ^ key).to_le_bytes();
+        let masked = u64::from_le_bytes(*word) ^ key;
+        *word = masked.to_le_bytes();
+        seen |= masked;
     }
     for (byte, key) in rest.iter_mut().zip(key.to_le_bytes()) {
         *byte ^= key;
+        seen |= u64::from(*byte);
     }
+    seen & NOT_ASCII == 0
 }
 
 /// Blocks of a fixed size are masked in registers on their way into `out`.
 #[expect(clippy::inline_always, reason = "it takes the registers of the function that it is part of")]
 #[inline(always)]
-fn copy(part: &[u8], out: &mut Vec<u8>, key: u32) {
+fn copy(part: &[u8], key: u32, out: &mut Vec<u8>) {
     let (blocks, rest) = part.as_chunks::<64>();
     for block in blocks {
         let mut block = *block;
@@ -121,6 +157,12 @@ fn copy(part: &[u8], out: &mut Vec<u8>, key: u32) {
     let start = out.len();
     out.extend_from_slice(rest);
     xor(out.get_mut(start..).unwrap_or_default(), key);
+}
+
+/// The key as it is `len` bytes further on.
+#[expect(clippy::cast_possible_truncation, reason = "it is less than four")]
+const fn turn(key: u32, len: usize) -> u32 {
+    key.rotate_right((len % 4) as u32 * 8)
 }
 
 /// The key twice: eight bytes of it, whatever the phase, are the same as the next eight.

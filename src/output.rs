@@ -8,9 +8,14 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
+use crate::spare::Spare;
+
 /// Capacity that an empty queue keeps, so that steady traffic allocates nothing: room for the answers
 /// to all that one read brings. Common allocators fetch fresh pages for each buffer of 128 KiB and more.
 const KEPT: usize = 96 << 10;
+
+/// What an empty queue keeps at the most until the transport would block.
+const MOST_KEPT: usize = 2 << 20;
 
 /// A queue that outgrows this gets [`KEPT`] at once: growing by and by would copy it again and again.
 const SMALL: usize = 4 << 10;
@@ -118,9 +123,29 @@ impl Output {
         *self = Output { written: self.written, ..Output::default() };
     }
 
+    /// Gives back a large buffer that holds nothing, before a wait that may be long.
+    #[cfg(feature = "std")]
+    pub(crate) fn trim(&mut self) {
+        if self.flat.capacity() > KEPT && !self.has_remaining() {
+            self.flat = Vec::new();
+        }
+    }
+
+    /// Takes a large buffer for what is queued next, if this has none.
+    #[inline]
+    pub(crate) fn borrow_buffer(&mut self, spare: &mut Spare) {
+        if self.flat.is_empty()
+            && let Some(buffer) = spare.take_for(&self.flat)
+        {
+            self.flat = buffer;
+        }
+    }
+
     /// Gives back memory that holds nothing.
-    pub(crate) fn shrink(&mut self) {
+    #[inline]
+    pub(crate) fn return_buffer(&mut self, spare: &mut Spare) {
         if !self.has_remaining() {
+            spare.give(core::mem::take(&mut self.flat));
             self.clear();
         }
     }
@@ -135,7 +160,7 @@ impl Output {
     fn reset(&mut self) {
         self.flat.clear();
         self.head = 0;
-        if self.flat.capacity() > KEPT {
+        if self.flat.capacity() > MOST_KEPT {
             self.flat = Vec::new();
         }
     }

@@ -35,7 +35,13 @@ impl ReadSize {
     }
 
     pub(crate) fn size(&self, missing: u64) -> usize {
+        self.usual.min(Self::most(missing))
+    }
+
+    /// How many bytes to read at the most, where there is room anyway.
+    pub(crate) fn most(missing: u64) -> usize {
+        // All of a large frame and nothing more: what comes next would have to move.
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        self.usual.min(missing.max(Self::MOST))
+        if missing > Self::MOST { missing.min(Self::MOST_OF_FRAME) } else { Self::MOST }
     }
 }

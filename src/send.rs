@@ -21,6 +21,7 @@ use crate::message::{Data, Message};
 use crate::output::Output;
 use crate::prepared::{Encoded, Prepared};
 use crate::receive::Kind;
+use crate::spare::Spare;
 
 /// From this length on an owned payload is spliced into the output rather than copied: the reference
 /// and its slot in a vectored write cost about as much as copying this many bytes.
@@ -284,7 +285,19 @@ impl SendHalf {
     /// Says that the transport takes no more just now, or needs none, and gives back memory that
     /// waits for output.
     pub fn handle_would_block(&mut self) {
-        self.output.shrink();
+        self.return_buffer(&mut Spare::nothing());
+    }
+
+    /// Takes a large buffer for what is queued next, if this half has none. See [`Spare`].
+    #[inline]
+    pub fn borrow_buffer(&mut self, spare: &mut Spare) {
+        self.output.borrow_buffer(spare);
+    }
+
+    /// Says that the transport takes no more just now, or needs none, as
+    /// [`handle_would_block`](Self::handle_would_block), and gives memory that waits for output to others.
+    pub fn return_buffer(&mut self, spare: &mut Spare) {
+        self.output.return_buffer(spare);
         self.rest();
     }
 

@@ -1,9 +1,10 @@
 //! Deadlines as data: keepalive, idle, closing handshake. Nothing here asks what time it is.
 
+use core::num::NonZeroU64;
 use core::time::Duration;
 
 use crate::config::Config;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, nanos};
 
 /// What a point in time calls for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,12 +19,13 @@ pub(crate) enum Due {
     ClosingOver,
 }
 
+/// Durations are in nanoseconds, so that a connection at rest is small.
 #[derive(Debug)]
 pub(crate) struct Timers {
-    ping_interval: Option<Duration>,
-    pong_timeout: Duration,
-    idle_timeout: Option<Duration>,
-    close_timeout: Duration,
+    ping_interval: Option<NonZeroU64>,
+    pong_timeout: u64,
+    idle_timeout: Option<NonZeroU64>,
+    close_timeout: u64,
     last_input: Timestamp,
     last_data: Timestamp,
     /// When a keepalive ping went out that nothing has followed yet.
@@ -44,11 +46,12 @@ enum Closing {
 
 impl Timers {
     pub(crate) fn new(config: &Config, now: Timestamp) -> Self {
+        let interval = |given: Duration| NonZeroU64::new(nanos(given)).unwrap_or(NonZeroU64::MIN);
         Timers {
-            ping_interval: config.ping_interval,
-            pong_timeout: config.pong_timeout,
-            idle_timeout: config.idle_timeout,
-            close_timeout: config.close_timeout,
+            ping_interval: config.ping_interval.map(interval),
+            pong_timeout: nanos(config.pong_timeout),
+            idle_timeout: config.idle_timeout.map(interval),
+            close_timeout: nanos(config.close_timeout),
             last_input: now,
             last_data: now,
             pinged: None,
@@ -96,11 +99,11 @@ impl Timers {
             Closing::Over => return None,
         }
         let alive = match self.pinged {
-            Some(pinged) => Some(pinged + self.pong_timeout),
-            None => self.ping_interval.map(|interval| self.last_input + interval),
+            Some(pinged) => Some(pinged.after(self.pong_timeout)),
+            None => self.ping_interval.map(|interval| self.last_input.after(interval.get())),
         };
         let last_data = if self.data_seen { self.last_input } else { self.last_data };
-        let idle = self.idle_timeout.map(|timeout| last_data + timeout);
+        let idle = self.idle_timeout.map(|timeout| last_data.after(timeout.get()));
         [alive, idle].into_iter().flatten().min()
     }
 
@@ -116,12 +119,12 @@ impl Timers {
             }
             _ => return None,
         }
-        if self.idle_timeout.is_some_and(|timeout| now >= self.last_data + timeout) {
+        if self.idle_timeout.is_some_and(|timeout| now >= self.last_data.after(timeout.get())) {
             return Some(Due::Idle);
         }
         match (self.pinged, self.ping_interval) {
-            (Some(pinged), _) if now >= pinged + self.pong_timeout => Some(Due::PongMissing),
-            (None, Some(interval)) if now >= self.last_input + interval => {
+            (Some(pinged), _) if now >= pinged.after(self.pong_timeout) => Some(Due::PongMissing),
+            (None, Some(interval)) if now >= self.last_input.after(interval.get()) => {
                 self.pinged = Some(now);
                 Some(Due::Ping)
             }
@@ -137,7 +140,7 @@ impl Timers {
 
     fn start_closing(&mut self, now: Timestamp) {
         if self.closing == Closing::Begun {
-            self.closing = Closing::Until(now + self.close_timeout);
+            self.closing = Closing::Until(now.after(self.close_timeout));
         }
     }
 }

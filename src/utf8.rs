@@ -134,7 +134,7 @@ impl<B: core::ops::Deref<Target = [u8]>> Valid<B> {
     pub(crate) fn as_str(&self) -> &str {
         // SAFETY: `vouched`, the only constructor, is called with validated bytes; they are never
         // lent mutably, and every `B` of this crate derefs to the same bytes each time.
-        #[allow(unsafe_code, reason = "text would be validated twice: see benches/messages.rs")]
+        #[allow(unsafe_code, reason = "text would be validated twice: see benches/receive.rs")]
         unsafe {
             core::str::from_utf8_unchecked(&self.0)
         }

@@ -232,7 +232,8 @@ impl<Io: Transport> WebSocket<Io> {
             // What could not be written now must not wait for the peer to say something.
             let is_written = self.connection.buffered() == 0 && self.sink.is_settled();
             let most = if is_written { Duration::MAX } else { SLICE };
-            let (receive, _) = self.connection.halves();
+            let (receive, send) = self.connection.halves();
+            send.output().trim();
             return match read(&mut self.io, receive, &mut self.clock, most) {
                 // Once the conversation is over, a reset is as good an end as any.
                 Err(error) if !ended || is_would_block(&error) => {

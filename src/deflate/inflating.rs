@@ -9,6 +9,7 @@ use super::pool::Borrower;
 use super::{Deflate, WindowBits};
 use crate::error::{DeflateError, Error};
 use crate::inbox::Inbox;
+use crate::spare::Spare;
 use crate::utf8::Validator;
 
 /// The inflating end of one direction.
@@ -242,7 +243,7 @@ impl Inflating {
 
     /// The connection is at rest.
     pub(crate) fn rest(&mut self) {
-        self.out.shrink();
+        self.out.return_buffer(&mut Spare::nothing());
         self.borrower.rest();
     }
 

@@ -14,47 +14,52 @@ use crate::utf8;
 impl ReceiveHalf {
     /// The straight path: a whole message in one whole frame of up to 64 KiB. Whatever else it sees,
     /// it leaves to [`find`](Self::find), untouched.
+    ///
+    /// Gives its type, and where it stands in the inbox.
     #[inline]
-    pub(super) fn find_whole_frame(&mut self) -> bool {
+    pub(super) fn take_whole_frame(&mut self) -> Option<(Kind, usize, usize)> {
         if self.phase != Phase::Between {
-            return false;
+            return None;
         }
-        let from = self.inbox.unparsed_mut();
-        let [first, second, after @ ..] = from else { return false };
+        let [first, second, after @ ..] = self.inbox.unparsed_mut() else { return None };
         let kind = match *first {
             0x81 => Kind::Text,
             0x82 => Kind::Binary,
-            _ => return false,
+            _ => return None,
         };
         let (len, size, after) = match *second ^ self.mask_bit {
             short @ 0..=125 => (usize::from(short), 2, after),
-            126 => {
-                let [high, low, after @ ..] = after else { return false };
-                (usize::from(u16::from_be_bytes([*high, *low])), 4, after)
+            126 => match after {
+                [high, low, after @ ..] => (usize::from(u16::from_be_bytes([*high, *low])), 4, after),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        if len > self.max_whole || (size == 4 && len < 126) {
+            return None;
+        }
+        let size = if self.mask_bit == 0 {
+            let payload = after.get(..len)?;
+            if kind == Kind::Text && !utf8::is_valid(payload) {
+                self.fail(Error::InvalidUtf8);
+                return None;
             }
-            _ => return false,
-        };
-        if len as u64 > self.max_frame || len as u64 > self.max_message || (size == 4 && len < 126) {
-            return false;
-        }
-        let (size, payload) = if self.mask_bit == 0 {
-            let Some(payload) = after.get_mut(..len) else { return false };
-            (size, payload)
+            size
         } else {
-            let Some((key, after)) = after.split_first_chunk_mut::<4>() else { return false };
-            let Some(payload) = after.get_mut(..len) else { return false };
-            Mask::new(*key).apply(payload);
-            (size + 4, payload)
+            let (key, after) = after.split_first_chunk_mut::<4>()?;
+            let payload = after.get_mut(..len)?;
+            let mut mask = Mask::new(*key);
+            if kind == Kind::Binary {
+                mask.apply(payload);
+            } else if !mask.apply_to_ascii(payload) && !utf8::is_valid(payload) {
+                self.fail(Error::InvalidUtf8);
+                return None;
+            }
+            size + 4
         };
-        if kind == Kind::Text && !utf8::is_valid(payload) {
-            self.fail(Error::InvalidUtf8);
-            return false;
-        }
-        self.inbox.start = self.inbox.pos + size;
-        self.inbox.end = self.inbox.start + len;
-        self.inbox.pos = self.inbox.end;
-        self.found = Some(Found { what: What::Data(kind), len, is_final: true });
-        true
+        let start = self.inbox.pos + size;
+        self.inbox.pos = start + len;
+        Some((kind, start, len))
     }
 
     /// The general path: any frame, in any number of parts.

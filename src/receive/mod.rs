@@ -18,6 +18,7 @@ use crate::inbox::Inbox;
 use crate::mask::Mask;
 use crate::message::{Binary, Event, Text};
 use crate::reads::ReadSize;
+use crate::spare::Spare;
 use crate::time::Timestamp;
 use crate::timers::{Due, Timers};
 use crate::utf8::Validator;
@@ -44,6 +45,8 @@ pub struct ReceiveHalf {
     inflating: Option<Box<Inflating>>,
     max_message: u64,
     max_frame: u64,
+    /// The smaller of both.
+    max_whole: usize,
     delivery: Delivery,
     /// The MASK bit that every frame of the peer must have.
     mask_bit: u8,
@@ -119,6 +122,25 @@ enum End {
     Failed(Error),
 }
 
+/// A message in one frame: where it stands in the inbox, parsed, unmasked and judged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whole {
+    kind: Kind,
+    start: usize,
+    len: usize,
+}
+
+impl Kind {
+    /// An event of data of this type, which was judged.
+    #[inline]
+    fn event(self, data: Binary<'_>) -> Event<'_> {
+        match self {
+            Kind::Text => Event::Text(Text::vouched(data)),
+            Kind::Binary => Event::Binary(data),
+        }
+    }
+}
+
 /// What became of looking for the next event.
 enum Step {
     Found,
@@ -128,6 +150,8 @@ enum Step {
 
 impl ReceiveHalf {
     pub(crate) fn new(config: &Config, masking: Masking, now: Timestamp) -> Self {
+        let max_frame = config.max_frame.unwrap_or(u64::MAX);
+        let max_whole = usize::try_from(max_frame.min(config.max_message)).unwrap_or(usize::MAX);
         ReceiveHalf {
             inbox: Inbox::default(),
             found: None,
@@ -138,7 +162,8 @@ impl ReceiveHalf {
             validator: Validator::new(),
             inflating: None,
             max_message: config.max_message,
-            max_frame: config.max_frame.unwrap_or(u64::MAX),
+            max_frame,
+            max_whole,
             delivery: config.delivery,
             mask_bit: if masking == Masking::Required { 0x80 } else { 0 },
             idle_close: config.idle_close,
@@ -168,8 +193,9 @@ impl ReceiveHalf {
         &mut self.inbox.buf
     }
 
-    /// [`input`](Self::input) with room for one read of [`read_size`](Self::read_size) bytes and no more,
-    /// for transports that read into a [`BufMut`].
+    /// [`input`](Self::input) with room for one read and no more, for transports that read into a
+    /// [`BufMut`]: at least half of [`read_size`](Self::read_size), and as much as there is room for anyway, up
+    /// to 64 KiB, or 512 KiB within a large frame.
     pub fn read_buffer(&mut self) -> impl BufMut {
         let (buffer, size) = self.buffer_for_read();
         buffer.limit(size)
@@ -177,13 +203,16 @@ impl ReceiveHalf {
 
     /// [`input`](Self::input) with room, and how much of that to read into.
     pub(crate) fn buffer_for_read(&mut self) -> (&mut Vec<u8>, usize) {
-        self.buffer();
-        let size = self.read_size();
-        let ends_here = self.phase == Phase::Payload && self.frame.is_final;
-        let missing = usize::try_from(self.frame.missing).ok().filter(|_| ends_here);
-        self.inbox.make_room(size, missing);
-        let room = self.inbox.buf.capacity() - self.inbox.buf.len();
-        (&mut self.inbox.buf, size.min(room))
+        if self.end.is_some() {
+            self.inbox.clear();
+        }
+        let missing = self.missing();
+        let ends_here = missing > 0 && self.frame.is_final;
+        let needed = usize::try_from(missing).ok().filter(|_| ends_here);
+        self.inbox.make_room(self.reads.size(missing), needed);
+        self.reads.expect(self.inbox.buf.len());
+        let size = self.inbox.room().min(ReadSize::most(missing));
+        (&mut self.inbox.buf, size)
     }
 
     /// Says that bytes were appended to [`input`](Self::input), at this time.
@@ -207,7 +236,19 @@ impl ReceiveHalf {
 
     /// Says that the transport has no bytes just now, and gives back memory that waits for them.
     pub fn handle_would_block(&mut self) {
-        self.inbox.shrink();
+        self.return_buffer(&mut Spare::nothing());
+    }
+
+    /// Takes a large buffer for the next read, if this half has none. See [`Spare`].
+    #[inline]
+    pub fn borrow_buffer(&mut self, spare: &mut Spare) {
+        self.inbox.borrow_buffer(spare);
+    }
+
+    /// Says that the transport has no bytes just now, as [`handle_would_block`](Self::handle_would_block),
+    /// and gives memory that waits for them to others.
+    pub fn return_buffer(&mut self, spare: &mut Spare) {
+        self.inbox.return_buffer(spare);
         self.rest();
     }
 
@@ -337,7 +378,32 @@ impl ReceiveHalf {
     /// Close frame; then with the same error for ever.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, Error> {
-        if self.found.is_some() || self.find_whole_frame() { Ok(true) } else { self.find() }
+        if self.found.is_some() {
+            return Ok(true);
+        }
+        let Some((kind, start, len)) = self.take_whole_frame() else { return self.find() };
+        (self.inbox.start, self.inbox.end) = (start, start + len);
+        self.found = Some(Found { what: What::Data(kind), len, is_final: true });
+        Ok(true)
+    }
+
+    /// The next event, if that is a whole message in one whole frame: it needs nothing but to be lent.
+    #[inline]
+    pub(crate) fn poll_whole_frame(&mut self) -> Option<Whole> {
+        if self.found.is_some() {
+            return None;
+        }
+        let (kind, start, len) = self.take_whole_frame()?;
+        self.inbox.start = self.inbox.pos;
+        self.inbox.end = self.inbox.pos;
+        self.timers.data();
+        Some(Whole { kind, start, len })
+    }
+
+    /// Lends what [`poll_whole_frame`](Self::poll_whole_frame) gave.
+    #[inline]
+    pub(crate) fn lend_whole(&mut self, Whole { kind, start, len }: Whole) -> Event<'_> {
+        kind.event(Binary::new(&mut self.inbox, start, len, true))
     }
 
     /// Lends the next event; `None` if there is none yet, or none any more.
@@ -347,6 +413,9 @@ impl ReceiveHalf {
     /// Fails as [`advance`](Self::advance) does.
     #[inline]
     pub fn poll_event(&mut self) -> Result<Option<Event<'_>>, Error> {
+        if let Some(whole) = self.poll_whole_frame() {
+            return Ok(Some(self.lend_whole(whole)));
+        }
         self.advance()?;
         self.note_event();
         Ok(self.lend())
@@ -384,10 +453,7 @@ impl ReceiveHalf {
         let start = inbox.start;
         inbox.hand_out(len);
         let data = Binary::new(inbox, start, len, is_final);
-        Some(match kind {
-            Kind::Text => Event::Text(Text::vouched(data)),
-            Kind::Binary => Event::Binary(data),
-        })
+        Some(kind.event(data))
     }
 
     #[cold]

@@ -11,6 +11,7 @@ use bytes::{Buf, BufMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use crate::shim::with_spare;
 use crate::{ReceiveHalf, SendHalf, Timestamp};
 
 /// How many pieces of output one write may take.
@@ -111,7 +112,8 @@ impl<Io: AsyncWrite + Unpin> Sink<Io> {
         while send.output().has_remaining() {
             let output = send.output();
             let io = Pin::new(&mut self.io);
-            let written = if io.is_write_vectored() {
+            // One piece is cheaper to write without an array around it.
+            let written = if output.chunk().len() < output.remaining() && io.is_write_vectored() {
                 let mut pieces = [IoSlice::new(&[]); PIECES];
                 let count = output.chunks_vectored(&mut pieces);
                 io.poll_write_vectored(cx, pieces.get(..count).unwrap_or_default())
@@ -145,18 +147,58 @@ impl<Io: AsyncWrite + Unpin> Sink<Io> {
     }
 }
 
-/// Ready when bytes, the end or an error of the transport were told to the machine.
+/// How much a connection has read since others had their turn: one that always has something to read must
+/// not keep them waiting.
+#[derive(Debug, Default)]
+pub(super) struct Turn {
+    read: usize,
+}
+
+impl Turn {
+    /// As much as one read brings between frames.
+    const LENGTH: u64 = 64 << 10;
+    /// Within a large frame, which nobody can answer before it is whole.
+    const LENGTH_OF_FRAME: u64 = 1 << 20;
+
+    /// Ready if there is something left of this turn. If not, the next one has begun, and the task is woken
+    /// for it once others have run.
+    fn poll(&mut self, cx: &mut Context<'_>, missing: u64) -> Poll<()> {
+        let length = if missing > Self::LENGTH { Self::LENGTH_OF_FRAME } else { Self::LENGTH };
+        if (self.read as u64) < length {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Ready when bytes, the end or an error of the transport were told to the machine. Otherwise its buffer is
+/// given back: a connection at rest owns none.
 pub(super) fn poll_input<Io: AsyncRead + Unpin>(
     io: &mut Io,
     cx: &mut Context<'_>,
     receive: &mut ReceiveHalf,
     clock: &Clock,
+    turn: &mut Turn,
 ) -> Poll<io::Result<()>> {
-    let (input, size) = receive.buffer_for_read();
-    match ready!(poll_append(io, cx, input, size)) {
-        Ok(0) => receive.handle_eof(),
-        Ok(_) => receive.handle_input(clock.now()),
-        Err(error) => {
+    let mut read = Poll::Pending;
+    if turn.poll(cx, receive.missing()).is_ready() {
+        with_spare(|spare| receive.borrow_buffer(spare));
+        let (input, size) = receive.buffer_for_read();
+        read = poll_append(io, cx, input, size);
+    }
+    match read {
+        Poll::Pending => {
+            turn.read = 0;
+            with_spare(|spare| receive.return_buffer(spare));
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(0)) => receive.handle_eof(),
+        Poll::Ready(Ok(len)) => {
+            turn.read += len;
+            receive.handle_input(clock.now());
+        }
+        Poll::Ready(Err(error)) => {
             receive.handle_eof();
             return Poll::Ready(Err(error));
         }

@@ -47,8 +47,9 @@ pub use crate::shim::Error;
 pub use handshake::{Incoming, accept, accept_request, connect, connect_over, connect_request};
 pub use split::{Reader, Writer};
 
+use crate::shim::with_spare;
 use crate::{CloseCode, CloseReport, Connection, Event, Message};
-use drive::{Clock, Sink, poll_input};
+use drive::{Clock, Sink, Turn, poll_input};
 
 /// A WebSocket over a tokio transport.
 ///
@@ -60,6 +61,7 @@ pub struct WebSocket<Io> {
     sink: Sink<Io>,
     connection: Connection,
     clock: Clock,
+    turn: Turn,
     /// The `Stream` has given its last item.
     exhausted: bool,
 }
@@ -67,7 +69,13 @@ pub struct WebSocket<Io> {
 impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     /// A socket of an established connection, whose timestamps count from now.
     pub fn over(io: Io, connection: Connection) -> Self {
-        WebSocket { sink: Sink::new(io), connection, clock: Clock::new(), exhausted: false }
+        WebSocket {
+            sink: Sink::new(io),
+            connection,
+            clock: Clock::new(),
+            turn: Turn::default(),
+            exhausted: false,
+        }
     }
 
     /// Waits for the next event and lends it; `None` when the conversation is over and the transport
@@ -230,8 +238,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
             return Poll::Ready(Ok(()));
         }
         if self.connection.wants_input() {
-            let (receive, _) = self.connection.halves();
-            if let Poll::Ready(read) = poll_input(&mut self.sink.io, cx, receive, &self.clock) {
+            let (receive, send) = self.connection.halves();
+            let read = poll_input(&mut self.sink.io, cx, receive, &self.clock, &mut self.turn);
+            // What was received will be answered; and if nothing was, nothing will.
+            with_spare(
+                |spare| if read.is_ready() { send.borrow_buffer(spare) } else { send.return_buffer(spare) },
+            );
+            if let Poll::Ready(read) = read {
                 // Once the conversation is over, a reset is as good an end as any.
                 return Poll::Ready(if self.connection.is_ended() {
                     Ok(())
@@ -239,7 +252,6 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
                     read.map_err(Error::Io)
                 });
             }
-            self.connection.handle_would_block();
         }
         self.poll_clock(cx).map(Ok)
     }

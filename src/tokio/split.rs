@@ -14,8 +14,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::drive::{Clock, Sink, poll_input};
+use super::drive::{Clock, Sink, Turn, poll_input};
 use super::{Error, WebSocket};
+use crate::shim::with_spare;
 use crate::{CloseCode, CloseReport, Event, Message, ReceiveHalf, SendError, SendHalf};
 
 impl WebSocket<TcpStream> {
@@ -43,7 +44,7 @@ impl<Io> WebSocket<Io> {
             progress: AtomicBool::new(false),
         });
         let writer = Writer { send, shared: Arc::clone(&shared) };
-        (Reader { io, receive, clock: self.clock, shared }, writer)
+        (Reader { io, receive, clock: self.clock, turn: self.turn, shared }, writer)
     }
 }
 
@@ -113,7 +114,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Shared<W> {
         }
         self.backlog.store(flushed.is_pending(), Ordering::Release);
         if flushed.is_ready() {
-            wire.send.handle_would_block();
+            with_spare(|spare| wire.send.return_buffer(spare));
         }
         flushed
     }
@@ -132,6 +133,7 @@ pub struct Reader<R, W> {
     io: R,
     receive: ReceiveHalf,
     clock: Clock,
+    turn: Turn,
     shared: Arc<Shared<W>>,
 }
 
@@ -191,10 +193,10 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
             return Poll::Ready(Ok(()));
         }
         if self.receive.wants_input() {
-            if let Poll::Ready(read) = poll_input(&mut self.io, cx, &mut self.receive, &self.clock) {
+            let read = poll_input(&mut self.io, cx, &mut self.receive, &self.clock, &mut self.turn);
+            if let Poll::Ready(read) = read {
                 return Poll::Ready(if self.receive.is_ended() { Ok(()) } else { read.map_err(Error::Io) });
             }
-            self.receive.handle_would_block();
         }
         ready!(self.clock.poll(cx, self.receive.poll_timeout()));
         if self.shared.progress.swap(false, Ordering::AcqRel) {
