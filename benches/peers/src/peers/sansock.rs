@@ -1,92 +1,296 @@
-//! sansock, without I/O, and through its tokio shim.
+//! sansock: all calls of its API are in this file. One module per row; `serve` and `serve_blocking` are the
+//! echo servers.
 
-use bytes::{Buf, BufMut};
-use sansock::deflate::{Agreed, Deflate, Pool, accept};
-use sansock::tokio::WebSocket;
-use sansock::{Config, Connection, Event, Timestamp};
+use std::io::{IoSlice, Write};
+use std::time::Instant;
 
-use super::{Context, Peer, Turn};
-use crate::transport::{READ, Transport, block_on};
+use ::sansock::tokio::WebSocket;
+use ::sansock::{Config, Connection, Event, SendError, SendHalf, Timestamp};
+use bytes::{Buf, Bytes};
+use tokio::net::TcpStream;
 
-/// Without I/O.
-pub struct Sansock {
-    deflate: Deflate,
-    agreed: Agreed,
+use crate::mem::{Mem, Sink};
+use crate::table::About;
+use crate::{Res, Role, block_on};
+
+const fn about(setup: &'static str) -> About {
+    About { package: "sansock", is_complete: true, setup }
 }
 
-impl Sansock {
-    fn server(&self) -> Connection {
-        Connection::server(Config::default(), Timestamp::EPOCH).with_deflate(self.agreed, &self.deflate)
-    }
-
-    fn client(&self) -> Connection {
-        Connection::client(Config::default(), [7; 32], Timestamp::EPOCH)
-            .with_deflate(self.agreed, &self.deflate)
+fn connection(role: Role) -> Connection {
+    match role {
+        Role::Server => Connection::server(Config::default(), Timestamp::EPOCH),
+        Role::Client => Connection::client(Config::default(), [7; 32], Timestamp::EPOCH),
     }
 }
 
-impl Peer for Sansock {
-    fn new(context: Context, level: u8) -> Self {
-        let mut deflate = Deflate::default();
-        deflate.level = level;
-        deflate.send_takeover = context == Context::Takeover;
-        deflate.receive_takeover = context == Context::Takeover;
-        deflate.pool = Some(Pool::default());
-        let agreed = accept([b"permessage-deflate".as_slice()], &deflate).unwrap();
-        assert_eq!(agreed.to_string(), context.agreed());
-        Sansock { deflate, agreed }
+fn payload<'a>(event: &'a Event<'_>) -> &'a [u8] {
+    match event {
+        Event::Text(text) => text.as_bytes(),
+        Event::Binary(data) => data,
+        _ => &[],
     }
+}
 
-    fn send(&mut self, turn: &Turn, mut take: impl FnMut(&[u8])) {
-        let mut server = self.server();
-        for text in &turn.texts {
-            server.text(text).unwrap();
-            while server.output().has_remaining() {
-                let len = server.output().chunk().len();
-                take(server.output().chunk());
-                server.output().advance(len);
-            }
+/// Sends a message back as it is.
+#[inline]
+fn relay(event: Event<'_>, send: &mut SendHalf) -> Result<(), SendError> {
+    match event {
+        Event::Text(text) => send.text(&text),
+        Event::Binary(data) => send.binary(&data),
+        _ => Ok(()),
+    }
+}
+
+pub async fn serve(tcp: TcpStream) -> Res {
+    let mut ws = WebSocket::over(tcp, connection(Role::Server));
+    while ws.ready().await? {
+        while let Ok(Some((event, send))) = ws.connection_mut().poll_with_send() {
+            relay(event, send)?;
         }
     }
+    Ok(())
+}
 
-    fn receive(&mut self, turn: &Turn, mut take: impl FnMut(&[u8])) {
-        let mut client = self.client();
-        for part in turn.frames.chunks(READ) {
-            client.input().put_slice(part);
-            client.handle_input(Timestamp::EPOCH);
-            while let Some(event) = client.poll_event().unwrap() {
-                let Event::Text(text) = event else { panic!("no other event was sent") };
-                take(text.as_bytes());
-            }
+pub fn serve_blocking(tcp: std::net::TcpStream) -> Res {
+    let mut ws = ::sansock::blocking::WebSocket::over(tcp, connection(Role::Server));
+    while ws.ready()? {
+        while let Ok(Some((event, send))) = ws.connection_mut().poll_with_send() {
+            relay(event, send)?;
         }
+    }
+    Ok(())
+}
+
+/// A connection without I/O and its driver, which reads and writes as the shims do.
+struct Driver {
+    io: Mem,
+    connection: Connection,
+    started: Instant,
+}
+
+impl Driver {
+    fn new(io: Mem, role: Role) -> Self {
+        Driver { io, connection: connection(role), started: Instant::now() }
+    }
+
+    fn read(&mut self) -> Res {
+        if self.io.fill(self.connection.read_buffer()) == 0 {
+            return Err("end".into());
+        }
+        self.connection.handle_input(Timestamp::from_epoch(self.started.elapsed()));
+        Ok(())
+    }
+
+    #[inline]
+    fn write(&mut self) -> Res {
+        let output = self.connection.output();
+        while output.has_remaining() {
+            let mut pieces = [IoSlice::new(&[]); 8];
+            let count = output.chunks_vectored(&mut pieces);
+            let len = self.io.write_vectored(&pieces[..count])?;
+            output.advance(len);
+        }
+        Ok(())
     }
 }
 
-/// Through the tokio shim.
-pub struct SansockTokio(Sansock);
+/// Events that are lent.
+pub mod lent {
+    use super::*;
 
-impl Peer for SansockTokio {
-    fn new(context: Context, level: u8) -> Self {
-        SansockTokio(Sansock::new(context, level))
+    pub const ABOUT: About = about("Connection without I/O, events lent; buffers that grow from nothing");
+
+    pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
+        let (mut driver, end) = (Driver::new(io, role), sink.msgs + n);
+        while sink.msgs < end {
+            driver.read()?;
+            while let Some(event) = driver.connection.poll_event()? {
+                sink.take(payload(&event));
+            }
+        }
+        Ok(())
     }
 
-    fn send(&mut self, turn: &Turn, take: impl FnMut(&[u8]) + Unpin) {
-        block_on(async {
-            let mut ws = WebSocket::over(Transport { input: &[], take }, self.0.server());
-            for text in &turn.texts {
-                ws.send(text.clone()).await.unwrap();
-            }
-        });
+    pub fn send(io: Mem, role: Role, n: usize, payload: &Bytes) -> Res {
+        let mut driver = Driver::new(io, role);
+        for _ in 0..n {
+            driver.connection.binary(payload)?;
+            driver.write()?;
+        }
+        Ok(())
     }
 
-    fn receive(&mut self, turn: &Turn, mut take: impl FnMut(&[u8])) {
-        block_on(async {
-            let transport = Transport { input: &turn.frames, take: |_: &[u8]| {} };
-            let mut ws = WebSocket::over(transport, self.0.client());
-            for _ in &turn.texts {
-                let Ok(Some(Event::Text(text))) = ws.next().await else { panic!("no other event was sent") };
-                take(text.as_bytes());
+    pub fn echo(io: Mem, n: usize) -> Res {
+        let (mut driver, mut left) = (Driver::new(io, Role::Server), n);
+        while left > 0 {
+            driver.read()?;
+            while let Some((event, send)) = driver.connection.poll_with_send()? {
+                relay(event, send)?;
+                driver.write()?;
+                left -= 1;
             }
-        });
+        }
+        Ok(())
+    }
+}
+
+/// Messages that are owned.
+pub mod owned {
+    use super::*;
+
+    pub const ABOUT: About = about("Connection without I/O, messages owned; buffers that grow from nothing");
+
+    pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
+        let (mut driver, end) = (Driver::new(io, role), sink.msgs + n);
+        while sink.msgs < end {
+            driver.read()?;
+            while let Some(event) = driver.connection.poll_event()? {
+                sink.take(event.into_message().ok_or("no message")?.as_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    pub fn send(io: Mem, role: Role, n: usize, payload: &Bytes) -> Res {
+        let mut driver = Driver::new(io, role);
+        for _ in 0..n {
+            driver.connection.send(payload.clone())?;
+            driver.write()?;
+        }
+        Ok(())
+    }
+
+    pub fn echo(io: Mem, n: usize) -> Res {
+        let (mut driver, mut left) = (Driver::new(io, Role::Server), n);
+        while left > 0 {
+            driver.read()?;
+            while let Some(event) = driver.connection.poll_event()? {
+                let message = event.into_message().ok_or("no message")?;
+                driver.connection.send(message)?;
+                driver.write()?;
+                left -= 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The tokio shim, an await per event.
+pub mod next {
+    use super::*;
+
+    pub const ABOUT: About = about("tokio shim, next().await, events lent; buffers that grow from nothing");
+
+    pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
+        block_on(async {
+            let mut ws = WebSocket::over(io, connection(role));
+            for _ in 0..n {
+                sink.take(payload(&ws.next().await?.ok_or("end")?));
+            }
+            Ok(())
+        })
+    }
+
+    pub fn send(io: Mem, role: Role, n: usize, payload: &Bytes) -> Res {
+        block_on(async {
+            let mut ws = WebSocket::over(io, connection(role));
+            for _ in 0..n {
+                ws.connection_mut().binary(payload)?;
+                ws.flush().await?;
+            }
+            Ok(())
+        })
+    }
+
+    pub fn echo(io: Mem, n: usize) -> Res {
+        block_on(async {
+            let mut ws = WebSocket::over(io, connection(Role::Server));
+            for _ in 0..n {
+                ws.ready().await?;
+                let (event, send) = ws.connection_mut().poll_with_send()?.ok_or("end")?;
+                relay(event, send)?;
+                ws.flush().await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The tokio shim, with messages that are owned.
+pub mod recv {
+    use super::*;
+
+    pub const ABOUT: About =
+        about("tokio shim, recv().await, messages owned; buffers that grow from nothing");
+
+    pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
+        block_on(async {
+            let mut ws = WebSocket::over(io, connection(role));
+            for _ in 0..n {
+                sink.take(ws.recv().await?.ok_or("end")?.as_bytes());
+            }
+            Ok(())
+        })
+    }
+
+    pub fn send(io: Mem, role: Role, n: usize, payload: &Bytes) -> Res {
+        block_on(async {
+            let mut ws = WebSocket::over(io, connection(role));
+            for _ in 0..n {
+                ws.send(payload.clone()).await?;
+            }
+            Ok(())
+        })
+    }
+
+    pub fn echo(io: Mem, n: usize) -> Res {
+        block_on(async {
+            let mut ws = WebSocket::over(io, connection(Role::Server));
+            for _ in 0..n {
+                let message = ws.recv().await?.ok_or("end")?;
+                ws.send(message).await?;
+            }
+            Ok(())
+        })
+    }
+}
+
+/// The blocking shim.
+pub mod blocking {
+    use ::sansock::blocking::{Transport, WebSocket};
+
+    use super::*;
+
+    pub const ABOUT: About = about("blocking shim, next(), events lent; buffers that grow from nothing");
+
+    impl Transport for Mem {}
+
+    pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
+        let mut ws = WebSocket::over(io, connection(role));
+        for _ in 0..n {
+            sink.take(payload(&ws.next()?.ok_or("end")?));
+        }
+        Ok(())
+    }
+
+    pub fn send(io: Mem, role: Role, n: usize, payload: &Bytes) -> Res {
+        let mut ws = WebSocket::over(io, connection(role));
+        for _ in 0..n {
+            ws.connection_mut().binary(payload)?;
+            ws.flush()?;
+        }
+        Ok(())
+    }
+
+    pub fn echo(io: Mem, n: usize) -> Res {
+        let mut ws = WebSocket::over(io, connection(Role::Server));
+        for _ in 0..n {
+            ws.ready()?;
+            let (event, send) = ws.connection_mut().poll_with_send()?.ok_or("end")?;
+            relay(event, send)?;
+            ws.flush()?;
+        }
+        Ok(())
     }
 }

@@ -1,87 +1,55 @@
-//! sockudo-ws, below its stream without I/O, and over the transport.
+use bytes::Bytes;
+use futures_util::{SinkExt, StreamExt};
+use sockudo_ws::{Config, Message, Role as R, WebSocketStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 
-use bytes::{Bytes, BytesMut};
-use futures_util::SinkExt;
-use futures_util::stream::StreamExt;
-use sockudo_ws::{
-    CompressedProtocol, CompressedWebSocketStream, Config, DeflateConfig, Message, RECV_BUFFER_SIZE,
+use crate::mem::{Mem, Sink};
+use crate::table::About;
+use crate::{Res, Role, block_on, echo_batched};
+
+pub const ABOUT: About = About {
+    package: "sockudo-ws",
+    is_complete: true,
+    setup: "WebSocketStream, feature simd; read buffer 64 KiB, write buffer 16 KiB (defaults)",
 };
 
-use super::{Context, Peer, Turn};
-use crate::transport::{READ, Transport, block_on};
-
-fn config(context: Context, level: u8) -> DeflateConfig {
-    DeflateConfig {
-        compression_level: level.into(),
-        server_no_context_takeover: context == Context::NoTakeover,
-        client_no_context_takeover: context == Context::NoTakeover,
-        ..DeflateConfig::default()
-    }
+fn ws<S: AsyncRead + AsyncWrite + Unpin>(io: S, role: Role) -> WebSocketStream<S> {
+    let role = if role == Role::Server { R::Server } else { R::Client };
+    WebSocketStream::from_raw(io, role, Config::default())
 }
 
-/// Without I/O.
-pub struct SockudoProtocol(DeflateConfig);
-
-impl Peer for SockudoProtocol {
-    fn new(context: Context, level: u8) -> Self {
-        SockudoProtocol(config(context, level))
-    }
-
-    fn send(&mut self, turn: &Turn, mut take: impl FnMut(&[u8])) {
-        let limits = Config::default();
-        let mut server =
-            CompressedProtocol::server(limits.max_frame_size, limits.max_message_size, self.0.clone());
-        let mut out = BytesMut::with_capacity(RECV_BUFFER_SIZE);
-        for text in &turn.texts {
-            server.encode_message(&Message::Text(Bytes::from(text.clone())), &mut out).unwrap();
-            take(&out);
-            out.clear();
+pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
+    block_on(async {
+        let mut ws = ws(io, role);
+        for _ in 0..n {
+            sink.take(ws.next().await.ok_or("end")??.as_bytes());
         }
-    }
-
-    fn receive(&mut self, turn: &Turn, mut take: impl FnMut(&[u8])) {
-        let limits = Config::default();
-        let mut client =
-            CompressedProtocol::client(limits.max_frame_size, limits.max_message_size, self.0.clone());
-        let (mut input, mut messages) = (BytesMut::with_capacity(RECV_BUFFER_SIZE), Vec::new());
-        for part in turn.frames.chunks(READ) {
-            input.extend_from_slice(part);
-            client.process_into(&mut input, &mut messages).unwrap();
-            for message in messages.drain(..) {
-                assert!(message.is_text());
-                take(message.as_bytes());
-            }
-        }
-    }
+        Ok(())
+    })
 }
 
-/// Over the transport.
-pub struct SockudoStream(DeflateConfig);
+pub fn send(io: Mem, role: Role, n: usize, payload: &Bytes) -> Res {
+    block_on(async {
+        let mut ws = ws(io, role);
+        for _ in 0..n {
+            ws.send(Message::Binary(payload.clone())).await?;
+        }
+        Ok(())
+    })
+}
 
-impl Peer for SockudoStream {
-    fn new(context: Context, level: u8) -> Self {
-        SockudoStream(config(context, level))
-    }
+pub fn echo(io: Mem, n: usize) -> Res {
+    block_on(async {
+        let mut ws = ws(io, Role::Server);
+        for _ in 0..n {
+            let m = ws.next().await.ok_or("end")??;
+            ws.send(m).await?;
+        }
+        Ok(())
+    })
+}
 
-    fn send(&mut self, turn: &Turn, take: impl FnMut(&[u8]) + Unpin) {
-        block_on(async {
-            let transport = Transport { input: &[], take };
-            let mut ws = CompressedWebSocketStream::server(transport, Config::default(), self.0.clone());
-            for text in &turn.texts {
-                ws.send(Message::Text(Bytes::from(text.clone()))).await.unwrap();
-            }
-        });
-    }
-
-    fn receive(&mut self, turn: &Turn, mut take: impl FnMut(&[u8])) {
-        block_on(async {
-            let transport = Transport { input: &turn.frames, take: |_: &[u8]| {} };
-            let mut ws = CompressedWebSocketStream::client(transport, Config::default(), self.0.clone());
-            for _ in &turn.texts {
-                let message = ws.next().await.unwrap().unwrap();
-                assert!(message.is_text());
-                take(message.as_bytes());
-            }
-        });
-    }
+pub async fn serve(tcp: TcpStream) -> Res {
+    echo_batched(ws(tcp, Role::Server), |m: &Message| m.is_binary() || m.is_text()).await
 }

@@ -2,9 +2,9 @@
 //! is in README.md.
 //!
 //! ```text
-//! cargo run --release
-//! cargo run --release -- --passes 1001 --case 'send, with takeover' --row sansock
-//! cargo run --release -- --once sansock receive 125 takeover 8
+//! cargo run --release --bin deflate
+//! cargo run --release --bin deflate -- --passes 1001 --case 'send, with takeover' --row sansock
+//! cargo run --release --bin deflate -- --once sansock receive 125 takeover 8
 //! ```
 //!
 //! - `--passes N`: how often each row is timed (default 101); the figures are medians.
@@ -205,7 +205,7 @@ fn measure(case: Case, level: u8, passes: usize, is_wanted: impl Fn(&str) -> boo
 }
 
 fn print_versions(level: u8, passes: usize) {
-    let lock = include_str!("../Cargo.lock");
+    let lock = include_str!("../../../Cargo.lock");
     let version = |name: &str| {
         let entry = lock.split("[[package]]").find(|entry| entry.contains(&format!("name = \"{name}\"\n")));
         entry.and_then(|entry| entry.split('"').nth(3)).unwrap_or("?").to_owned()
@@ -239,7 +239,7 @@ fn main() {
                 let turns = value().parse().expect("a number of turns");
                 return once(Case { direction, context, size }, level, &name, turns);
             }
-            _ => panic!("the arguments are explained in src/main.rs"),
+            _ => panic!("the arguments are explained in src/bin/deflate/main.rs"),
         }
     }
     print_versions(level, passes);
