@@ -42,6 +42,6 @@ impl ReadSize {
     pub(crate) fn most(missing: u64) -> usize {
         // All of a large frame and nothing more: what comes next would have to move.
         let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        if missing > Self::MOST { missing.min(Self::MOST_OF_FRAME) } else { Self::MOST }
+        if missing > Self::MOST { missing.min(Self::MOST_OF_FRAME) } else { 2 * Self::MOST }
     }
 }

@@ -195,7 +195,7 @@ impl ReceiveHalf {
 
     /// [`input`](Self::input) with room for one read and no more, for transports that read into a
     /// [`BufMut`]: at least half of [`read_size`](Self::read_size), and as much as there is room for anyway, up
-    /// to 64 KiB, or 512 KiB within a large frame.
+    /// to 128 KiB, or 512 KiB within a large frame.
     pub fn read_buffer(&mut self) -> impl BufMut {
         let (buffer, size) = self.buffer_for_read();
         buffer.limit(size)
