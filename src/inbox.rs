@@ -27,6 +27,10 @@ const LARGE: usize = 64 << 10;
 /// An empty frame and its answer fit into this: what may be kept on top of twice the unread bytes.
 const SPARE: usize = 1 << 10;
 
+/// Moving less than this costs less than the caches that one more buffer takes.
+#[cfg(feature = "tokio")]
+const CHEAP: usize = 4 << 10;
+
 #[derive(Default)]
 pub(crate) struct Inbox {
     pub(crate) buf: Vec<u8>,
@@ -156,6 +160,12 @@ impl Inbox {
             let buffer = self.change_buffer(Vec::with_capacity(held));
             spare.give(buffer);
         }
+    }
+
+    /// Whether little is held.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn is_cheap_to_move(&self) -> bool {
+        self.buf.len() - self.start < CHEAP
     }
 
     /// Moves what was not handed out to another, empty buffer.

@@ -157,6 +157,7 @@ impl Output {
         self.flat.get(self.head..end).unwrap_or_default()
     }
 
+    #[inline]
     fn reset(&mut self) {
         self.flat.clear();
         self.head = 0;
@@ -232,9 +233,13 @@ impl Buf for Output {
     }
 
     /// Counts `len` bytes as written; more than there are count as all.
+    #[inline]
     fn advance(&mut self, len: usize) {
         let mut len = len.min(self.remaining());
         self.written += len as u64;
+        if self.spliced.is_empty() && len == self.flat.len() - self.head {
+            return self.reset();
+        }
         while len > 0 {
             let flat = self.front().len().min(len);
             self.head += flat;

@@ -252,6 +252,14 @@ impl ReceiveHalf {
         self.rest();
     }
 
+    /// Gives memory to others before a short wait: what is dear to move stays.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn pause(&mut self, spare: &mut Spare) {
+        if self.inbox.is_cheap_to_move() {
+            self.return_buffer(spare);
+        }
+    }
+
     /// Says that the transport took output which had to wait: a sign of life, as input is.
     pub fn handle_written(&mut self, now: Timestamp) {
         self.timers.alive(now);

@@ -181,13 +181,14 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
     clock: &Clock,
     turn: &mut Turn,
 ) -> Poll<io::Result<()>> {
-    let mut read = Poll::Pending;
-    if turn.poll(cx, receive.missing()).is_ready() {
-        with_spare(|spare| receive.borrow_buffer(spare));
-        let (input, size) = receive.buffer_for_read();
-        read = poll_append(io, cx, input, size);
+    if turn.poll(cx, receive.missing()).is_pending() {
+        turn.read = 0;
+        with_spare(|spare| receive.pause(spare));
+        return Poll::Pending;
     }
-    match read {
+    with_spare(|spare| receive.borrow_buffer(spare));
+    let (input, size) = receive.buffer_for_read();
+    match poll_append(io, cx, input, size) {
         Poll::Pending => {
             turn.read = 0;
             with_spare(|spare| receive.return_buffer(spare));
