@@ -105,18 +105,21 @@ async fn talk(
     let mut news = hub.subscribe();
     loop {
         tokio::select! {
+            // What the others have said comes first: who talks much must not fall behind for that. It ends, as
+            // nobody else can add to it before this yields.
+            biased;
+            message = news.recv() => {
+                // The only error here is to be too far behind.
+                let Ok(message) = message else { return Ok(TOO_SLOW) };
+                // The only error here is that the client has closed.
+                let Ok(()) = socket.connection_mut().prepared(&message) else { return Ok(GOODBYE) };
+            }
             // This sends what is queued, too.
             message = socket.recv() => {
                 let Some(message) = message? else { return Ok(GOODBYE) };
                 // It has at least one receiver: `news`.
                 let _ = hub.send(Prepared::new(message));
                 yield_now().await;
-            }
-            message = news.recv() => {
-                // The only error here is to be too far behind.
-                let Ok(message) = message else { return Ok(TOO_SLOW) };
-                // The only error here is that the client has closed.
-                let Ok(()) = socket.connection_mut().prepared(&message) else { return Ok(GOODBYE) };
             }
         }
         if socket.connection().is_above_high_water() {
