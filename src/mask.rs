@@ -129,19 +129,29 @@ widely!(
 #[inline(always)]
 fn xor(part: &mut [u8], key: u32) -> bool {
     const NOT_ASCII: u64 = 0x8080_8080_8080_8080;
+    let Some(last) = part.last_chunk::<8>().copied() else { return xor_bytes(part, key) };
+    let last = u64::from_le_bytes(last) ^ double(turn(key, part.len()));
     let key = double(key);
-    let (words, rest) = part.as_chunks_mut::<8>();
-    let mut seen = 0;
-    for word in words {
+    let mut seen = last;
+    for word in part.as_chunks_mut::<8>().0 {
         let masked = u64::from_le_bytes(*word) ^ key;
         *word = masked.to_le_bytes();
         seen |= masked;
     }
-    for (byte, key) in rest.iter_mut().zip(key.to_le_bytes()) {
-        *byte ^= key;
-        seen |= u64::from(*byte);
+    // It overlaps the word before: so it was masked on its own, and both agree.
+    if let Some(end) = part.last_chunk_mut::<8>() {
+        *end = last.to_le_bytes();
     }
     seen & NOT_ASCII == 0
+}
+
+/// The same for less than a word.
+#[inline]
+fn xor_bytes(part: &mut [u8], key: u32) -> bool {
+    for (byte, key) in part.iter_mut().zip(double(key).to_le_bytes()) {
+        *byte ^= key;
+    }
+    part.is_ascii()
 }
 
 /// Blocks of a fixed size are masked in registers on their way into `out`.
