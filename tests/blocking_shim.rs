@@ -175,7 +175,9 @@ fn hostile_83_a_transport_that_lies_about_lengths_breaks_nothing() {
     let (_peer, end) = Peer::client(WIDE);
     end.next_reads(&[Boast, Boast]);
     end.next_writes(&[Boast]);
-    let mut socket = server(end);
+    let mut config = Config::default();
+    config.close_timeout = Duration::ZERO;
+    let mut socket = WebSocket::over(end, server_machine(config));
     socket.send("taken, it says").unwrap();
     assert_eq!(socket.connection().buffered(), 0);
     // What it left in the buffer are zeros: an unmasked continuation.
