@@ -14,7 +14,7 @@ use sansock::deflate::Deflate;
 use sansock::handshake::server::{Accept, Rejection};
 use sansock::handshake::{HandshakeError, Response};
 use sansock::tokio::{WebSocket, accept_request};
-use sansock::{CloseCode, Config, Event};
+use sansock::{CloseCode, Config};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -115,13 +115,8 @@ async fn echo(socket: &mut WebSocket<TcpStream>) -> Result<(), sansock::tokio::E
     while socket.ready().await? {
         // An error is for `ready` to report, once the peer has been told.
         while let Ok(Some((event, send))) = socket.connection_mut().poll_with_send() {
-            let sent = match event {
-                Event::Text(text) => send.text(&text),
-                Event::Binary(data) => send.binary(&data),
-                _ => Ok(()),
-            };
             // After a Close frame of ours there is nobody to echo to, but more may arrive.
-            if sent.is_err() {
+            if send.relay(event).is_err() {
                 break;
             }
         }

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use sansock::blocking::{self, accept};
 use sansock::deflate::Deflate;
-use sansock::{CloseCode, Config, Connection, Event};
+use sansock::{CloseCode, Config, Connection};
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 /// How often a thread that waits looks whether the server stops.
@@ -101,13 +101,8 @@ fn config() -> Config {
 fn echo(connection: &mut Connection) {
     // An error is for `ready` to report, once the peer has been told.
     while let Ok(Some((event, send))) = connection.poll_with_send() {
-        let sent = match event {
-            Event::Text(text) => send.text(&text),
-            Event::Binary(data) => send.binary(&data),
-            _ => Ok(()),
-        };
         // After a Close frame of ours there is nobody to echo to, but more may arrive.
-        if sent.is_err() {
+        if send.relay(event).is_err() {
             break;
         }
     }

@@ -9,7 +9,7 @@
 use std::process::ExitCode;
 
 use sansock::deflate::Deflate;
-use sansock::{CloseReport, Config, Connection, Event, blocking};
+use sansock::{CloseReport, Config, Connection, blocking};
 
 type Outcome = Result<Option<CloseReport>, Box<dyn std::error::Error>>;
 
@@ -75,12 +75,7 @@ fn config() -> Config {
 fn echo(connection: &mut Connection) {
     // An error is for `ready` to report, once the peer has been told.
     while let Ok(Some((event, send))) = connection.poll_with_send() {
-        let sent = match event {
-            Event::Text(text) => send.text(&text),
-            Event::Binary(data) => send.binary(&data),
-            _ => Ok(()),
-        };
-        if sent.is_err() {
+        if send.relay(event).is_err() {
             break;
         }
     }

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use bytes::{Buf, BufMut};
+use bytes::{Buf, BufMut, Bytes};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -44,7 +44,7 @@ use crate::time::Timestamp;
 /// ```
 ///
 /// ```
-/// use bytes::{Buf, BufMut};
+/// use bytes::{Buf, BufMut, Bytes};
 /// use sansock::{Config, Connection, Event, Timestamp};
 ///
 /// let now = Timestamp::EPOCH;
@@ -161,7 +161,9 @@ impl Connection {
 
     /// Gives the connection its first input without copying it.
     pub(crate) fn begin_with(&mut self, bytes: Vec<u8>, now: Timestamp) {
-        *self.receive.buffer() = bytes;
+        if !bytes.is_empty() {
+            *self.receive.buffer() = Bytes::from(bytes).into();
+        }
         self.receive.handle_input(now);
     }
 
@@ -323,7 +325,7 @@ impl Connection {
     /// copied; otherwise as [`poll_event`](Self::poll_event).
     ///
     /// ```
-    /// use bytes::{Buf, BufMut};
+    /// use bytes::{Buf, BufMut, Bytes};
     /// use sansock::{Config, Connection, Event, Timestamp};
     ///
     /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);

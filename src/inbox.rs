@@ -13,9 +13,9 @@
 use alloc::vec::Vec;
 use core::fmt;
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes, BytesMut};
 
-use crate::spare::Spare;
+use crate::spare::{LEAST, Spare};
 
 /// From this length on an owned message is worth its own buffer: below, a copy costs less than the
 /// fresh allocation that sharing the buffer makes necessary.
@@ -23,6 +23,9 @@ const OWN_BUFFER: usize = 16 << 10;
 
 /// A message of this length is large: its room grows with it.
 const LARGE: usize = 64 << 10;
+
+/// A buffer is read into as long as there is room for a usual read.
+const ENOUGH: usize = 64 << 10;
 
 /// An empty frame and its answer fit into this: what may be kept on top of twice the unread bytes.
 const SPARE: usize = 1 << 10;
@@ -33,7 +36,7 @@ const CHEAP: usize = 4 << 10;
 
 #[derive(Default)]
 pub(crate) struct Inbox {
-    pub(crate) buf: Vec<u8>,
+    pub(crate) buf: BytesMut,
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) pos: usize,
@@ -93,7 +96,7 @@ impl Inbox {
     /// read to its final place.
     pub(crate) fn close_gap(&mut self) {
         if self.end != self.pos {
-            self.buf.drain(self.end..self.pos);
+            self.cut(self.end, self.pos);
             self.pos = self.end;
         }
     }
@@ -127,8 +130,16 @@ impl Inbox {
             self.drop_front();
         }
         if self.room() < room.div_ceil(2) {
-            self.buf.reserve_exact(room);
+            self.grow(room);
         }
+    }
+
+    /// Makes room for `room` bytes behind those that are there, and for no more: a vector's own growth, which
+    /// doubles it, would pass what a message may take.
+    pub(crate) fn grow(&mut self, room: usize) {
+        let mut buf = Vec::from(core::mem::take(&mut self.buf));
+        buf.reserve_exact(room);
+        self.buf = Bytes::from(buf).into();
     }
 
     /// How many bytes a read may bring.
@@ -144,8 +155,15 @@ impl Inbox {
     /// Takes a large buffer for the next read, if this one is small.
     #[inline]
     pub(crate) fn borrow_buffer(&mut self, spare: &mut Spare) {
-        if let Some(buffer) = spare.take_for(&self.buf) {
-            self.change_buffer(buffer);
+        // What is left of a buffer becomes whole again once all that was shared of it is dropped.
+        if self.buf.capacity() < LEAST && !(self.buf.is_empty() && self.buf.try_reclaim(LEAST)) {
+            self.replace_buffer(spare);
+        }
+    }
+
+    fn replace_buffer(&mut self, spare: &mut Spare) {
+        if self.buf.capacity() < ENOUGH {
+            self.change_buffer(spare.input());
         }
     }
 
@@ -155,10 +173,10 @@ impl Inbox {
         let held = self.buf.len() - self.start;
         if held == 0 {
             self.clear();
-            spare.give(core::mem::take(&mut self.buf));
+            spare.give_input(core::mem::take(&mut self.buf));
         } else if self.buf.capacity() > 2 * held + SPARE {
-            let buffer = self.change_buffer(Vec::with_capacity(held));
-            spare.give(buffer);
+            let buffer = self.change_buffer(BytesMut::with_capacity(held));
+            spare.give_input(buffer);
         }
     }
 
@@ -169,7 +187,7 @@ impl Inbox {
     }
 
     /// Moves what was not handed out to another, empty buffer.
-    fn change_buffer(&mut self, mut buffer: Vec<u8>) -> Vec<u8> {
+    fn change_buffer(&mut self, mut buffer: BytesMut) -> BytesMut {
         buffer.extend_from_slice(self.buf.get(self.start..).unwrap_or_default());
         let by = self.start;
         (self.start, self.end, self.pos) = (0, self.end - by, self.pos - by);
@@ -185,16 +203,36 @@ impl Inbox {
         if len < OWN_BUFFER || len < behind || len < self.buf.capacity() / 2 {
             return Bytes::copy_from_slice(self.lend(start, len));
         }
-        let rest = self.buf.split_off(start + len);
-        let buf = core::mem::replace(&mut self.buf, rest);
-        (self.start, self.end, self.pos) =
-            (self.start - (start + len), self.end - (start + len), self.pos - (start + len));
-        Bytes::from(buf).slice(start..)
+        let rest = BytesMut::from(self.buf.get(start + len..).unwrap_or_default());
+        let shared = self.share(start, len);
+        self.buf = rest;
+        shared
+    }
+
+    /// Shares `len` bytes at `start`, which were handed out: what is read from here on stands behind them,
+    /// in the same buffer.
+    pub(crate) fn share(&mut self, start: usize, len: usize) -> Bytes {
+        let end = start + len;
+        let mut shared = self.buf.split_to(end);
+        (self.start, self.end, self.pos) = (self.start - end, self.end - end, self.pos - end);
+        shared.advance(start);
+        shared.freeze()
+    }
+
+    /// Whether so many bytes are a small part of the buffer.
+    pub(crate) fn is_small_part(&self, len: usize) -> bool {
+        len < self.buf.capacity() / 2
     }
 
     fn shift(&mut self, by: usize) {
-        self.buf.drain(..by);
+        self.cut(0, by);
         (self.start, self.end, self.pos) = (self.start - by, self.end - by, self.pos - by);
+    }
+
+    /// Moves the bytes from `until` on down to `from`.
+    fn cut(&mut self, from: usize, until: usize) {
+        self.buf.copy_within(until.., from);
+        self.buf.truncate(self.buf.len() - (until - from));
     }
 }
 

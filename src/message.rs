@@ -61,6 +61,12 @@ impl<'a> Binary<'a> {
     pub fn into_bytes(self) -> Bytes {
         self.inbox.take_out(self.start, self.len)
     }
+
+    /// Shares the data, which keeps the receive buffer alive; and whether that is much larger.
+    pub(crate) fn into_shared(self) -> (Bytes, bool) {
+        let pins = self.inbox.is_small_part(self.len);
+        (self.inbox.share(self.start, self.len), pins)
+    }
 }
 
 impl Deref for Binary<'_> {
@@ -99,6 +105,11 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn is_final(&self) -> bool {
         self.0.bytes().is_final()
+    }
+
+    /// The text as mere bytes.
+    pub(crate) fn into_binary(self) -> Binary<'a> {
+        self.0.into_bytes()
     }
 
     /// Owns the text: a small message is copied, a large one takes the receive buffer along.

@@ -1,5 +1,6 @@
 //! The one place where bytes wait to be written.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
 use core::fmt;
@@ -22,8 +23,8 @@ const SMALL: usize = 4 << 10;
 
 /// Bytes that wait to be written, in order: a [`Buf`].
 ///
-/// Frame heads, small payloads and masked payloads stand in one flat buffer; large owned payloads
-/// stay where they are, and are counted by reference.
+/// Frame heads, small payloads and masked payloads stand in one flat buffer; large owned payloads, and
+/// large ones that are relayed, stay where they are, and are counted by reference.
 ///
 /// ```text
 ///   written    flat bytes     │ spliced payload   flat bytes    │ spliced payload   ...
@@ -49,15 +50,24 @@ const SMALL: usize = 4 << 10;
 pub struct Output {
     flat: Vec<u8>,
     head: usize,
-    spliced: VecDeque<Spliced>,
-    spliced_len: u64,
+    /// Where there are any; not at rest.
+    spliced: Option<Box<SplicedQueue>>,
     written: u64,
+}
+
+#[derive(Default)]
+pub(crate) struct SplicedQueue {
+    payloads: VecDeque<Spliced>,
+    /// How many bytes they are.
+    len: u64,
 }
 
 /// A payload that comes before the flat byte at `at`.
 struct Spliced {
     at: usize,
     bytes: Bytes,
+    /// It stands in a receive buffer that is much larger: not for longer than the transport takes more.
+    pins: bool,
 }
 
 impl Output {
@@ -86,10 +96,15 @@ impl Output {
         }
     }
 
-    /// Appends a payload by reference.
-    pub(crate) fn splice(&mut self, bytes: Bytes) {
-        self.spliced_len += bytes.len() as u64;
-        self.spliced.push_back(Spliced { at: self.flat.len(), bytes });
+    /// Appends a payload by reference; `pins` says that it keeps alive much more than itself.
+    pub(crate) fn splice(&mut self, bytes: Bytes, pins: bool) {
+        self.push(Spliced { at: self.flat.len(), bytes, pins });
+    }
+
+    fn push(&mut self, spliced: Spliced) {
+        let queue = self.spliced.get_or_insert_default();
+        queue.len += spliced.bytes.len() as u64;
+        queue.payloads.push_back(spliced);
     }
 
     /// Moves all that waits in `other` behind what waits here.
@@ -97,20 +112,19 @@ impl Output {
         if !self.has_remaining() {
             core::mem::swap(&mut self.flat, &mut other.flat);
             core::mem::swap(&mut self.spliced, &mut other.spliced);
-            (self.head, self.spliced_len) = (other.head, other.spliced_len);
-            (other.head, other.spliced_len) = (0, 0);
+            self.head = core::mem::take(&mut other.head);
             other.flat.clear();
             return;
         }
         let mut from = other.head;
-        for Spliced { at, bytes } in other.spliced.drain(..) {
-            self.flat.extend_from_slice(other.flat.get(from..at).unwrap_or_default());
-            from = at;
-            self.splice(bytes);
+        for spliced in other.spliced.take().into_iter().flat_map(|queue| queue.payloads) {
+            self.flat.extend_from_slice(other.flat.get(from..spliced.at).unwrap_or_default());
+            from = spliced.at;
+            self.push(Spliced { at: self.flat.len(), ..spliced });
         }
         self.flat.extend_from_slice(other.flat.get(from..).unwrap_or_default());
         other.flat.clear();
-        (other.head, other.spliced_len) = (0, 0);
+        other.head = 0;
     }
 
     /// How many bytes were written so far.
@@ -135,25 +149,60 @@ impl Output {
     #[inline]
     pub(crate) fn borrow_buffer(&mut self, spare: &mut Spare) {
         if self.flat.is_empty()
-            && let Some(buffer) = spare.take_for(&self.flat)
+            && let Some(buffer) = spare.output_for(&self.flat)
         {
             self.flat = buffer;
+            if self.spliced.is_none() {
+                self.spliced = spare.queue();
+            }
         }
     }
 
-    /// Gives back memory that holds nothing.
+    /// Gives back memory that holds nothing, and what others need.
     #[inline]
     pub(crate) fn return_buffer(&mut self, spare: &mut Spare) {
-        if !self.has_remaining() {
-            spare.give(core::mem::take(&mut self.flat));
-            self.clear();
+        if self.has_remaining() {
+            return self.shrink(spare);
         }
+        spare.give_output(core::mem::take(&mut self.flat));
+        if let Some(queue) = self.spliced.take() {
+            spare.give_queue(queue);
+        }
+        self.head = 0;
+    }
+
+    /// Lets what waits longer take about as much memory as it needs.
+    fn shrink(&mut self, spare: &mut Spare) {
+        let held = self.flat.len() - self.head;
+        if self.flat.capacity() > 2 * held + KEPT {
+            let mut flat = Vec::with_capacity(held);
+            flat.extend_from_slice(self.flat.get(self.head..).unwrap_or_default());
+            spare.give_output(core::mem::replace(&mut self.flat, flat));
+            self.move_down();
+        }
+        if let Some(queue) = &mut self.spliced {
+            queue.unpin();
+        }
+    }
+
+    /// Counts from the first byte that waits: those before it were dropped.
+    fn move_down(&mut self) {
+        for spliced in self.spliced.iter_mut().flat_map(|queue| &mut queue.payloads) {
+            spliced.at -= self.head;
+        }
+        self.head = 0;
+    }
+
+    /// The next spliced payload.
+    #[inline]
+    fn next_spliced(&self) -> Option<&Spliced> {
+        self.spliced.as_ref()?.payloads.front()
     }
 
     /// The flat bytes before the next spliced payload.
     #[inline]
     fn front(&self) -> &[u8] {
-        let end = self.spliced.front().map_or(self.flat.len(), |next| next.at);
+        let end = self.next_spliced().map_or(self.flat.len(), |next| next.at);
         self.flat.get(self.head..end).unwrap_or_default()
     }
 
@@ -171,10 +220,33 @@ impl Output {
     fn compact(&mut self) {
         if self.head > KEPT && self.head > self.flat.len() - self.head {
             self.flat.drain(..self.head);
-            for spliced in &mut self.spliced {
-                spliced.at -= self.head;
-            }
-            self.head = 0;
+            self.move_down();
+        }
+    }
+}
+
+impl SplicedQueue {
+    /// Counts up to `len` bytes of the first payload as written, and gives how many that are.
+    fn advance(&mut self, len: usize) -> usize {
+        let Some(next) = self.payloads.front_mut() else { return 0 };
+        let part = next.bytes.len().min(len);
+        next.bytes.advance(part);
+        if next.bytes.is_empty() {
+            self.payloads.pop_front();
+        }
+        self.len -= part as u64;
+        part
+    }
+
+    /// Whether it is worth keeping when it is empty.
+    pub(crate) fn is_small(&self) -> bool {
+        self.payloads.capacity() <= 64
+    }
+
+    fn unpin(&mut self) {
+        for spliced in self.payloads.iter_mut().filter(|spliced| spliced.pins) {
+            spliced.bytes = Bytes::copy_from_slice(&spliced.bytes);
+            spliced.pins = false;
         }
     }
 }
@@ -198,12 +270,14 @@ impl From<Vec<u8>> for Output {
 impl Buf for Output {
     #[inline]
     fn remaining(&self) -> usize {
-        (self.flat.len() - self.head).saturating_add(usize::try_from(self.spliced_len).unwrap_or(usize::MAX))
+        let flat = self.flat.len() - self.head;
+        let Some(queue) = &self.spliced else { return flat };
+        flat.saturating_add(usize::try_from(queue.len).unwrap_or(usize::MAX))
     }
 
     #[inline]
     fn chunk(&self) -> &[u8] {
-        match (self.front(), self.spliced.front()) {
+        match (self.front(), self.next_spliced()) {
             ([], Some(next)) => &next.bytes,
             (flat, _) => flat,
         }
@@ -222,7 +296,7 @@ impl Buf for Output {
             Some(_) => true,
             None => false,
         };
-        for Spliced { at, bytes } in &self.spliced {
+        for Spliced { at, bytes, .. } in self.spliced.iter().flat_map(|queue| &queue.payloads) {
             if !put(self.flat.get(from..*at).unwrap_or_default()) || !put(bytes) {
                 return count;
             }
@@ -237,24 +311,18 @@ impl Buf for Output {
     fn advance(&mut self, len: usize) {
         let mut len = len.min(self.remaining());
         self.written += len as u64;
-        if self.spliced.is_empty() && len == self.flat.len() - self.head {
+        if len == self.flat.len() - self.head && self.next_spliced().is_none() {
             return self.reset();
         }
         while len > 0 {
             let flat = self.front().len().min(len);
             self.head += flat;
             len -= flat;
-            if let Some(next) = self.spliced.front_mut().filter(|_| len > 0) {
-                let part = next.bytes.len().min(len);
-                next.bytes.advance(part);
-                self.spliced_len -= part as u64;
-                len -= part;
-                if next.bytes.is_empty() {
-                    self.spliced.pop_front();
-                }
+            if let Some(queue) = self.spliced.as_mut().filter(|_| len > 0) {
+                len -= queue.advance(len);
             }
         }
-        if self.head == self.flat.len() && self.spliced.is_empty() {
+        if self.head == self.flat.len() && self.next_spliced().is_none() {
             self.reset();
         } else {
             self.compact();

@@ -17,7 +17,7 @@ use crate::error::SendError;
 use crate::frame::Reserved;
 use crate::frame::{Header, MAX_HEADER, OpCode};
 use crate::mask::Mask;
-use crate::message::{Data, Message};
+use crate::message::{Binary, Data, Event, Message};
 use crate::output::Output;
 use crate::prepared::{Encoded, Prepared};
 use crate::receive::Kind;
@@ -26,6 +26,9 @@ use crate::spare::Spare;
 /// From this length on an owned payload is spliced into the output rather than copied: the reference
 /// and its slot in a vectored write cost about as much as copying this many bytes.
 const SPLICE: usize = 4 << 10;
+
+/// From this length on relayed data is shared rather than copied.
+const SHARE: usize = 8 << 10;
 
 /// How many bytes of pongs may wait: enough to answer each of a burst of pings, too few to be worth a
 /// flood of them.
@@ -128,7 +131,7 @@ impl SendHalf {
         let header = Header::of_data(opcode, payload.len());
         if self.keys.is_none() && payload.len() >= SPLICE {
             header.encode(self.output.flat());
-            self.output.splice(payload);
+            self.output.splice(payload, false);
         } else {
             self.copy_frame(header, &payload);
         }
@@ -156,7 +159,7 @@ impl SendHalf {
         } else if encoded.frame().len() < SPLICE {
             self.output.flat().extend_from_slice(encoded.frame());
         } else {
-            self.output.splice(encoded.frame().clone());
+            self.output.splice(encoded.frame().clone(), false);
         }
         Ok(())
     }
@@ -202,6 +205,57 @@ impl SendHalf {
             _ => return self.whole_message(opcode, payload),
         }
         self.state = State::Between;
+        Ok(())
+    }
+
+    /// Queues what was received, as it came: a message, or a part of one. Pings and pongs are passed over, for
+    /// they concern one connection only.
+    ///
+    /// A server does not copy large data: it leaves from the buffer that it came to. That buffer is free for
+    /// others again once the transport has taken the data, or would block.
+    ///
+    /// Fails as [`fragment`](Self::fragment) does.
+    ///
+    /// ```
+    /// use bytes::{Buf, BufMut};
+    /// use sansock::{Config, Connection, Timestamp};
+    ///
+    /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
+    /// connection.input().put_slice(b"\x81\x82\0\0\0\0hi");
+    /// connection.handle_input(Timestamp::EPOCH);
+    /// while let Some((event, send)) = connection.poll_with_send()? {
+    ///     send.relay(event)?;
+    /// }
+    /// assert_eq!(connection.output().chunk(), b"\x81\x02hi");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[inline]
+    pub fn relay(&mut self, event: Event<'_>) -> Result<(), SendError> {
+        match event {
+            Event::Text(text) if self.shares(text.len()) => self.share(Kind::Text, text.into_binary()),
+            Event::Text(text) if text.is_final() => self.last_fragment(&*text),
+            Event::Text(text) => self.fragment(&*text),
+            Event::Binary(data) if self.shares(data.len()) => self.share(Kind::Binary, data),
+            Event::Binary(data) if data.is_final() => self.last_fragment(&*data),
+            Event::Binary(data) => self.fragment(&*data),
+            Event::Ping(_) | Event::Pong(_) => Ok(()),
+        }
+    }
+
+    /// Whether relayed data of this length leaves as it is, from where it stands.
+    #[inline]
+    fn shares(&self, len: usize) -> bool {
+        len >= SHARE && self.keys.is_none() && self.deflating.is_none()
+    }
+
+    #[cold]
+    fn share(&mut self, kind: Kind, data: Binary<'_>) -> Result<(), SendError> {
+        let (opcode, is_final) = (self.next_opcode(kind)?, data.is_final());
+        let header = if is_final { Header::of_data } else { Header::of_fragment };
+        header(opcode, data.len()).encode(self.output.flat());
+        let (bytes, pins) = data.into_shared();
+        self.output.splice(bytes, pins);
+        self.state = if is_final { State::Between } else { State::Open(kind, false) };
         Ok(())
     }
 
@@ -371,13 +425,18 @@ impl SendHalf {
     }
 
     fn next_fragment<'a>(&self, data: Data<'a>) -> Result<(OpCode, Kind, &'a [u8]), SendError> {
-        let (first, kind, payload) = match data {
-            Data::Text(text) => (OpCode::Text, Kind::Text, text.as_bytes()),
-            Data::Binary(data) => (OpCode::Binary, Kind::Binary, data),
+        let (kind, payload) = match data {
+            Data::Text(text) => (Kind::Text, text.as_bytes()),
+            Data::Binary(data) => (Kind::Binary, data),
         };
+        Ok((self.next_opcode(kind)?, kind, payload))
+    }
+
+    /// The opcode of the next frame of data of this type.
+    fn next_opcode(&self, kind: Kind) -> Result<OpCode, SendError> {
         match self.state {
-            State::Between => Ok((first, kind, payload)),
-            State::Open(open, _) if open == kind => Ok((OpCode::Continuation, kind, payload)),
+            State::Between => Ok(kind.opcode()),
+            State::Open(open, _) if open == kind => Ok(OpCode::Continuation),
             State::Open(..) => Err(SendError::KindMismatch),
             State::Closed(_) => Err(SendError::Closed),
         }

@@ -1,14 +1,22 @@
 //! Buffers between uses.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 
+use bytes::BytesMut;
+
+use crate::output::SplicedQueue;
+
 /// The least capacity of a buffer that is worth keeping: room for some reads of 64 KiB, so that the
 /// beginning of a frame that each of them leaves behind has to move to the front only now and then.
-const LEAST: usize = 256 << 10;
+pub(crate) const LEAST: usize = 256 << 10;
 
 /// How much is kept in all.
 const MOST: usize = 4 << 20;
+
+/// How many queues are kept.
+const QUEUES: usize = 8;
 
 /// Buffers that no connection needs just now, for the next one that does.
 ///
@@ -34,8 +42,13 @@ const MOST: usize = 4 << 20;
 /// # Ok::<(), sansock::Error>(())
 /// ```
 pub struct Spare {
-    /// Empty buffers. The one used last is the one to use next.
-    buffers: Vec<Vec<u8>>,
+    /// Empty buffers to receive into. The one used last is the one to use next.
+    inputs: Vec<BytesMut>,
+    /// The same, to send from.
+    outputs: Vec<Vec<u8>>,
+    /// Empty as well.
+    #[expect(clippy::vec_box, reason = "they come and go with their boxes")]
+    queues: Vec<Box<SplicedQueue>>,
     bytes: usize,
     most: usize,
 }
@@ -44,12 +57,12 @@ impl Spare {
     /// No buffers yet.
     #[must_use]
     pub const fn new() -> Self {
-        Spare { buffers: Vec::new(), bytes: 0, most: MOST }
+        Spare { inputs: Vec::new(), outputs: Vec::new(), queues: Vec::new(), bytes: 0, most: MOST }
     }
 
     /// Keeps nothing.
     pub(crate) const fn nothing() -> Self {
-        Spare { buffers: Vec::new(), bytes: 0, most: 0 }
+        Spare { inputs: Vec::new(), outputs: Vec::new(), queues: Vec::new(), bytes: 0, most: 0 }
     }
 
     /// How many bytes are kept.
@@ -58,26 +71,60 @@ impl Spare {
         self.bytes
     }
 
-    /// An empty buffer in the place of one that is small: a used one, if there is any.
+    /// An empty buffer to receive into: a used one, if there is any.
     #[inline]
-    pub(crate) fn take_for(&mut self, small: &Vec<u8>) -> Option<Vec<u8>> {
+    pub(crate) fn input(&mut self) -> BytesMut {
+        let Some(buffer) = self.inputs.pop() else { return BytesMut::with_capacity(LEAST) };
+        self.bytes -= buffer.capacity();
+        buffer
+    }
+
+    /// An empty buffer to send from, in the place of one that is small.
+    #[inline]
+    pub(crate) fn output_for(&mut self, small: &Vec<u8>) -> Option<Vec<u8>> {
         if small.capacity() >= LEAST {
             return None;
         }
-        let Some(buffer) = self.buffers.pop() else { return Some(Vec::with_capacity(LEAST)) };
+        let Some(buffer) = self.outputs.pop() else { return Some(Vec::with_capacity(LEAST)) };
         self.bytes -= buffer.capacity();
         Some(buffer)
     }
 
+    /// Keeps a buffer, if it is worth it and nobody else holds a part of it.
+    #[inline]
+    pub(crate) fn give_input(&mut self, mut buffer: BytesMut) {
+        buffer.clear();
+        if buffer.try_reclaim(LEAST) && self.has_room_for(buffer.capacity()) {
+            self.bytes += buffer.capacity();
+            self.inputs.push(buffer);
+        }
+    }
+
     /// Keeps a buffer, if it is worth it.
     #[inline]
-    pub(crate) fn give(&mut self, mut buffer: Vec<u8>) {
-        if buffer.capacity() < LEAST || self.bytes + buffer.capacity() > self.most {
-            return;
-        }
+    pub(crate) fn give_output(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
-        self.bytes += buffer.capacity();
-        self.buffers.push(buffer);
+        if buffer.capacity() >= LEAST && self.has_room_for(buffer.capacity()) {
+            self.bytes += buffer.capacity();
+            self.outputs.push(buffer);
+        }
+    }
+
+    /// A queue for what is spliced into the output, if there is a used one.
+    #[inline]
+    pub(crate) fn queue(&mut self) -> Option<Box<SplicedQueue>> {
+        self.queues.pop()
+    }
+
+    /// Keeps a queue, as long as all of them together are small.
+    pub(crate) fn give_queue(&mut self, queue: Box<SplicedQueue>) {
+        if self.most > 0 && self.queues.len() < QUEUES && queue.is_small() {
+            self.queues.push(queue);
+        }
+    }
+
+    fn has_room_for(&self, capacity: usize) -> bool {
+        self.bytes + capacity <= self.most
     }
 }
 
@@ -91,7 +138,7 @@ impl Default for Spare {
 impl fmt::Debug for Spare {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Spare")
-            .field("buffers", &self.buffers.len())
+            .field("buffers", &(self.inputs.len() + self.outputs.len()))
             .field("bytes", &self.bytes)
             .finish_non_exhaustive()
     }

@@ -49,11 +49,7 @@ async fn all(socket: &mut Socket) -> (Vec<Seen>, Result<(), Error>) {
 async fn echo(socket: &mut Socket) -> Result<(), Error> {
     while socket.ready().await? {
         while let Ok(Some((event, send))) = socket.connection_mut().poll_with_send() {
-            match event {
-                Event::Text(text) => send.text(&text)?,
-                Event::Binary(data) => send.binary(&data)?,
-                _ => {}
-            }
+            send.relay(event)?;
         }
     }
     Ok(())

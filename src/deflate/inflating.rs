@@ -263,14 +263,14 @@ impl Inflating {
             }
             return Ok(Step { used: done.used, is_full: false, outcome: done.outcome });
         }
-        let buf = &mut self.out.buf;
-        let start = buf.len();
+        let start = self.out.buf.len();
         let left = usize::try_from(left).unwrap_or(usize::MAX);
         let room = room.min(left);
-        if buf.capacity() - start < room {
+        if self.out.room() < room {
             // It doubles, up to the limit.
-            buf.reserve_exact(room.max(pending.min(left)));
+            self.out.grow(room.max(pending.min(left)));
         }
+        let buf = &mut self.out.buf;
         buf.resize(start + room, 0);
         let done = inflater.inflate(input, buf.get_mut(start..).unwrap_or_default(), stop);
         buf.truncate(start + done.made);

@@ -4,16 +4,15 @@ mod compressed;
 mod find;
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 
 use crate::close::{CloseCode, CloseFrame, Endpoint};
 use crate::config::{Config, Delivery};
 use crate::control::{Control, ControlPayload, Last, Orders};
 use crate::deflate::Inflating;
 use crate::error::{Error, Timer};
-use crate::frame::Masking;
+use crate::frame::{Masking, OpCode};
 use crate::inbox::Inbox;
 use crate::mask::Mask;
 use crate::message::{Binary, Event, Text};
@@ -131,6 +130,14 @@ pub(crate) struct Whole {
 }
 
 impl Kind {
+    /// The opcode of a message's first frame.
+    pub(crate) fn opcode(self) -> OpCode {
+        match self {
+            Kind::Text => OpCode::Text,
+            Kind::Binary => OpCode::Binary,
+        }
+    }
+
     /// An event of data of this type, which was judged.
     #[inline]
     fn event(self, data: Binary<'_>) -> Event<'_> {
@@ -184,7 +191,7 @@ impl ReceiveHalf {
     }
 
     /// [`input`](Self::input), with the bytes that were validated already in reach.
-    pub(crate) fn buffer(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         if self.end.is_some() {
             self.inbox.clear();
         }
@@ -202,7 +209,7 @@ impl ReceiveHalf {
     }
 
     /// [`input`](Self::input) with room, and how much of that to read into.
-    pub(crate) fn buffer_for_read(&mut self) -> (&mut Vec<u8>, usize) {
+    pub(crate) fn buffer_for_read(&mut self) -> (&mut BytesMut, usize) {
         if self.end.is_some() {
             self.inbox.clear();
         }

@@ -5,7 +5,6 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::vec::Vec;
 
 use bytes::{Buf, BufMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
@@ -15,7 +14,7 @@ use crate::shim::with_spare;
 use crate::{ReceiveHalf, SendHalf, Timestamp};
 
 /// How many pieces of output one write may take.
-const PIECES: usize = 8;
+const PIECES: usize = 16;
 
 /// tokio's clock, as the machine sees it, and the one timer of a connection.
 #[derive(Debug)]
@@ -211,7 +210,7 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
 pub(super) fn poll_append<Io: AsyncRead + Unpin>(
     io: &mut Io,
     cx: &mut Context<'_>,
-    input: &mut Vec<u8>,
+    input: &mut impl BufMut,
     size: usize,
 ) -> Poll<io::Result<usize>> {
     pin!(io.read_buf(&mut input.limit(size))).poll(cx)

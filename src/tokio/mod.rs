@@ -98,16 +98,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     /// Fails as [`next`](Self::next) does.
     ///
     /// ```
-    /// # use sansock::{Event, tokio::{Error, WebSocket}};
+    /// # use sansock::tokio::{Error, WebSocket};
     /// async fn echo(mut socket: WebSocket<tokio::net::TcpStream>) -> Result<(), Error> {
     ///     while socket.ready().await? {
     ///         // An error is for `ready` to report, once the peer has been told.
     ///         while let Ok(Some((event, send))) = socket.connection_mut().poll_with_send() {
-    ///             match event {
-    ///                 Event::Text(text) => send.text(&text)?,
-    ///                 Event::Binary(data) => send.binary(&data)?,
-    ///                 _ => {}
-    ///             }
+    ///             send.relay(event)?;
     ///         }
     ///     }
     ///     Ok(())

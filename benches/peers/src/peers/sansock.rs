@@ -5,7 +5,7 @@ use std::io::{IoSlice, Write};
 use std::time::Instant;
 
 use ::sansock::tokio::WebSocket;
-use ::sansock::{Config, Connection, Event, SendError, SendHalf, Timestamp};
+use ::sansock::{Config, Connection, Event, Spare, Timestamp};
 use bytes::{Buf, Bytes};
 use tokio::net::TcpStream;
 
@@ -32,21 +32,11 @@ fn payload<'a>(event: &'a Event<'_>) -> &'a [u8] {
     }
 }
 
-/// Sends a message back as it is.
-#[inline]
-fn relay(event: Event<'_>, send: &mut SendHalf) -> Result<(), SendError> {
-    match event {
-        Event::Text(text) => send.text(&text),
-        Event::Binary(data) => send.binary(&data),
-        _ => Ok(()),
-    }
-}
-
 pub async fn serve(tcp: TcpStream) -> Res {
     let mut ws = WebSocket::over(tcp, connection(Role::Server));
     while ws.ready().await? {
         while let Ok(Some((event, send))) = ws.connection_mut().poll_with_send() {
-            relay(event, send)?;
+            send.relay(event)?;
         }
     }
     Ok(())
@@ -56,7 +46,7 @@ pub fn serve_blocking(tcp: std::net::TcpStream) -> Res {
     let mut ws = ::sansock::blocking::WebSocket::over(tcp, connection(Role::Server));
     while ws.ready()? {
         while let Ok(Some((event, send))) = ws.connection_mut().poll_with_send() {
-            relay(event, send)?;
+            send.relay(event)?;
         }
     }
     Ok(())
@@ -66,15 +56,17 @@ pub fn serve_blocking(tcp: std::net::TcpStream) -> Res {
 struct Driver {
     io: Mem,
     connection: Connection,
+    spare: Spare,
     started: Instant,
 }
 
 impl Driver {
     fn new(io: Mem, role: Role) -> Self {
-        Driver { io, connection: connection(role), started: Instant::now() }
+        Driver { io, connection: connection(role), spare: Spare::new(), started: Instant::now() }
     }
 
     fn read(&mut self) -> Res {
+        self.connection.borrow_buffers(&mut self.spare);
         if self.io.fill(self.connection.read_buffer()) == 0 {
             return Err("end".into());
         }
@@ -86,9 +78,13 @@ impl Driver {
     fn write(&mut self) -> Res {
         let output = self.connection.output();
         while output.has_remaining() {
-            let mut pieces = [IoSlice::new(&[]); 8];
-            let count = output.chunks_vectored(&mut pieces);
-            let len = self.io.write_vectored(&pieces[..count])?;
+            let len = if output.chunk().len() == output.remaining() {
+                self.io.write(output.chunk())?
+            } else {
+                let mut pieces = [IoSlice::new(&[]); 8];
+                let count = output.chunks_vectored(&mut pieces);
+                self.io.write_vectored(&pieces[..count])?
+            };
             output.advance(len);
         }
         Ok(())
@@ -99,7 +95,7 @@ impl Driver {
 pub mod lent {
     use super::*;
 
-    pub const ABOUT: About = about("Connection without I/O, events lent; buffers that grow from nothing");
+    pub const ABOUT: About = about("Connection without I/O, events lent; buffers of 256 KiB, borrowed");
 
     pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
         let (mut driver, end) = (Driver::new(io, role), sink.msgs + n);
@@ -126,7 +122,7 @@ pub mod lent {
         while left > 0 {
             driver.read()?;
             while let Some((event, send)) = driver.connection.poll_with_send()? {
-                relay(event, send)?;
+                send.relay(event)?;
                 driver.write()?;
                 left -= 1;
             }
@@ -139,7 +135,7 @@ pub mod lent {
 pub mod owned {
     use super::*;
 
-    pub const ABOUT: About = about("Connection without I/O, messages owned; buffers that grow from nothing");
+    pub const ABOUT: About = about("Connection without I/O, messages owned; buffers of 256 KiB, borrowed");
 
     pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
         let (mut driver, end) = (Driver::new(io, role), sink.msgs + n);
@@ -180,7 +176,7 @@ pub mod owned {
 pub mod next {
     use super::*;
 
-    pub const ABOUT: About = about("tokio shim, next().await, events lent; buffers that grow from nothing");
+    pub const ABOUT: About = about("tokio shim, next().await, events lent; buffers of 256 KiB, borrowed");
 
     pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
         block_on(async {
@@ -209,7 +205,7 @@ pub mod next {
             for _ in 0..n {
                 ws.ready().await?;
                 let (event, send) = ws.connection_mut().poll_with_send()?.ok_or("end")?;
-                relay(event, send)?;
+                send.relay(event)?;
                 ws.flush().await?;
             }
             Ok(())
@@ -221,8 +217,7 @@ pub mod next {
 pub mod recv {
     use super::*;
 
-    pub const ABOUT: About =
-        about("tokio shim, recv().await, messages owned; buffers that grow from nothing");
+    pub const ABOUT: About = about("tokio shim, recv().await, messages owned; buffers of 256 KiB, borrowed");
 
     pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
         block_on(async {
@@ -288,7 +283,7 @@ pub mod blocking {
         for _ in 0..n {
             ws.ready()?;
             let (event, send) = ws.connection_mut().poll_with_send()?.ok_or("end")?;
-            relay(event, send)?;
+            send.relay(event)?;
             ws.flush()?;
         }
         Ok(())
