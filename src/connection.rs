@@ -236,6 +236,18 @@ impl Connection {
         self.send.binary(data)
     }
 
+    /// Sends a message past the queue, as far as the transport takes it at once. See [`SendHalf::offer`].
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is written or queued then.
+    #[inline]
+    pub fn offer<'a>(
+        &mut self,
+        message: impl Into<Data<'a>>,
+        write: impl FnOnce(&[u8], &[u8]) -> usize,
+    ) -> Result<(), SendError> {
+        self.send.offer(message, write)
+    }
+
     /// Queues an owned message: a server does not copy a large one.
     ///
     /// Fails after a Close frame or inside a fragmented message; nothing is queued then.

@@ -273,19 +273,26 @@ impl Header {
 
     /// Appends the bytes of this header to `out`, with the length in its shortest form.
     #[inline]
-    #[expect(clippy::cast_possible_truncation, reason = "each cast is guarded by the arm's range")]
     pub fn encode(&self, out: &mut Vec<u8>) {
+        // Each size by itself: a fixed number of bytes is a store, any number is a call.
+        match self.bytes() {
+            ([first, second, ..], 2) => out.extend_from_slice(&[first, second]),
+            ([first, second, high, low, ..], 4) => out.extend_from_slice(&[first, second, high, low]),
+            (bytes, _) => out.extend_from_slice(&bytes),
+        }
+    }
+
+    /// The bytes of this header, and how many they are.
+    #[inline]
+    #[expect(clippy::cast_possible_truncation, reason = "each cast is guarded by the arm's range")]
+    pub(crate) const fn bytes(&self) -> ([u8; MAX_HEADER - 4], usize) {
+        let first = self.first;
         let mask = if self.masked { MASK } else { 0 };
+        let [b0, b1, b2, b3, b4, b5, b6, b7] = self.len.to_be_bytes();
         match self.len {
-            0..=125 => out.extend_from_slice(&[self.first, mask | self.len as u8]),
-            126..=0xffff => {
-                let [high, low] = (self.len as u16).to_be_bytes();
-                out.extend_from_slice(&[self.first, mask | LEN_16, high, low]);
-            }
-            _ => {
-                out.extend_from_slice(&[self.first, mask | LEN_64]);
-                out.extend_from_slice(&self.len.to_be_bytes());
-            }
+            0..=125 => ([first, mask | self.len as u8, 0, 0, 0, 0, 0, 0, 0, 0], 2),
+            126..=0xffff => ([first, mask | LEN_16, b6, b7, 0, 0, 0, 0, 0, 0], 4),
+            _ => ([first, mask | LEN_64, b0, b1, b2, b3, b4, b5, b6, b7], 10),
         }
     }
 }

@@ -7,6 +7,7 @@ use core::ops::Deref;
 use bytes::Bytes;
 
 use crate::inbox::Inbox;
+use crate::receive::Kind;
 use crate::utf8::{InvalidUtf8, Valid, is_valid};
 
 /// Something the peer sent, lent out of the receive buffer.
@@ -279,13 +280,23 @@ impl fmt::Display for Utf8Bytes {
     }
 }
 
-/// The data of one fragment that is to be sent, borrowed.
+/// The data of a message, or of one fragment, that is to be sent: borrowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Data<'a> {
-    /// A part of a text message: whole characters, so that each part is text by itself.
+    /// A text message; or a part of one: whole characters, so that each part is text by itself.
     Text(&'a str),
-    /// A part of a binary message.
+    /// A binary message, or a part of one.
     Binary(&'a [u8]),
+}
+
+impl<'a> Data<'a> {
+    #[inline]
+    pub(crate) fn parts(self) -> (Kind, &'a [u8]) {
+        match self {
+            Data::Text(text) => (Kind::Text, text.as_bytes()),
+            Data::Binary(data) => (Kind::Binary, data),
+        }
+    }
 }
 
 impl<'a> From<&'a str> for Data<'a> {

@@ -107,6 +107,20 @@ impl Output {
         queue.payloads.push_back(spliced);
     }
 
+    /// Counts the first `taken` bytes of these parts as written, and queues the rest. Nothing else may wait.
+    #[inline]
+    pub(crate) fn queue_rest(&mut self, taken: usize, parts: [&[u8]; 2]) {
+        let mut left = taken;
+        for part in parts {
+            let now = left.min(part.len());
+            left -= now;
+            self.written += now as u64;
+            if now < part.len() {
+                self.flat.extend_from_slice(part.get(now..).unwrap_or_default());
+            }
+        }
+    }
+
     /// Moves all that waits in `other` behind what waits here.
     pub(crate) fn append(&mut self, other: &mut Output) {
         if !self.has_remaining() {

@@ -116,6 +116,49 @@ impl SendHalf {
         self.whole_message(OpCode::Binary, data)
     }
 
+    /// Sends a message past the queue: nothing of it is copied that the transport takes at once.
+    ///
+    /// `write` is given the frame in two parts, to be written in this order, and says how many bytes of both
+    /// together the transport took: none, if it would block or fails. The rest is queued. `write` is not
+    /// called if something waits already, or if there is no such frame yet, because it has to be masked or
+    /// compressed: then the message is queued as [`text`](Self::text) and [`binary`](Self::binary) do it. So
+    /// write [`output`](Self::output) afterwards in any case.
+    ///
+    /// Fails after a Close frame or inside a fragmented message; nothing is written or queued then.
+    ///
+    /// ```
+    /// use std::io::{IoSlice, Write};
+    ///
+    /// use bytes::Buf;
+    /// use sansock::{Config, Connection, Timestamp};
+    ///
+    /// let mut transport = Vec::new();
+    /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
+    /// connection.offer("hi", |head, payload| {
+    ///     transport.write_vectored(&[IoSlice::new(head), IoSlice::new(payload)]).unwrap_or(0)
+    /// })?;
+    /// assert!(!connection.output().has_remaining());
+    /// assert_eq!(transport, b"\x81\x02hi");
+    /// # Ok::<(), sansock::SendError>(())
+    /// ```
+    #[inline]
+    pub fn offer<'a>(
+        &mut self,
+        message: impl Into<Data<'a>>,
+        write: impl FnOnce(&[u8], &[u8]) -> usize,
+    ) -> Result<(), SendError> {
+        let (kind, payload) = message.into().parts();
+        if self.keys.is_some() || self.deflating.is_some() || self.output().has_remaining() {
+            return self.whole_message(kind.opcode(), payload);
+        }
+        self.check_between()?;
+        let (head, size) = Header::of_data(kind.opcode(), payload.len()).bytes();
+        let head = head.get(..size).unwrap_or_default();
+        let taken = write(head, payload);
+        self.output.queue_rest(taken, [head, payload]);
+        Ok(())
+    }
+
     /// Queues an owned message: a server does not copy a large one.
     ///
     /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
@@ -425,10 +468,7 @@ impl SendHalf {
     }
 
     fn next_fragment<'a>(&self, data: Data<'a>) -> Result<(OpCode, Kind, &'a [u8]), SendError> {
-        let (kind, payload) = match data {
-            Data::Text(text) => (Kind::Text, text.as_bytes()),
-            Data::Binary(data) => (Kind::Binary, data),
-        };
+        let (kind, payload) = data.parts();
         Ok((self.next_opcode(kind)?, kind, payload))
     }
 

@@ -111,7 +111,10 @@ pub mod lent {
     pub fn send(io: Mem, role: Role, n: usize, payload: &Bytes) -> Res {
         let mut driver = Driver::new(io, role);
         for _ in 0..n {
-            driver.connection.binary(payload)?;
+            let Driver { io, connection, .. } = &mut driver;
+            connection.offer(&payload[..], |head, payload| {
+                io.write_vectored(&[IoSlice::new(head), IoSlice::new(payload)]).unwrap_or(0)
+            })?;
             driver.write()?;
         }
         Ok(())
