@@ -62,8 +62,6 @@ use crate::time::Timestamp;
 pub struct Connection {
     receive: ReceiveHalf,
     send: SendHalf,
-    #[cfg(feature = "deflate")]
-    deflate: Option<crate::deflate::Agreed>,
 }
 
 impl Connection {
@@ -75,8 +73,6 @@ impl Connection {
         Connection {
             receive: ReceiveHalf::new(&config, Masking::Required, now),
             send: SendHalf::new(&config, None),
-            #[cfg(feature = "deflate")]
-            deflate: None,
         }
     }
 
@@ -96,8 +92,6 @@ impl Connection {
         Connection {
             receive: ReceiveHalf::new(&config, Masking::Forbidden, now),
             send: SendHalf::new(&config, Some(Box::new(keys))),
-            #[cfg(feature = "deflate")]
-            deflate: None,
         }
     }
 
@@ -127,8 +121,7 @@ impl Connection {
         let (client, server) = (agreed.client(), agreed.server());
         let (sent, received) = if self.send.is_client() { (client, server) } else { (server, client) };
         self.send.deflate_with(deflate, sent);
-        self.receive.inflate_with(deflate, received);
-        self.deflate = Some(agreed);
+        self.receive.inflate_with(deflate, agreed, received);
         self
     }
 
@@ -136,7 +129,7 @@ impl Connection {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(&self) -> Option<crate::deflate::Agreed> {
-        self.deflate
+        self.receive.agreed()
     }
 
     /// Puts bytes that are not frames, the handshake's answer, into the output.

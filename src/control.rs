@@ -1,5 +1,6 @@
 //! What the receiving half tells the sending half.
 
+use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 
 use crate::close::CloseCode;
@@ -34,12 +35,17 @@ pub(crate) enum Last {
     Stop,
 }
 
-/// The orders that wait for the sending half.
+/// The orders that wait for the sending half: mostly none, and then they take no room.
 #[derive(Debug, Default)]
-pub(crate) struct Orders {
-    pending: bool,
-    /// The newest pings' answers, at most [`MAX_PONGS`](Orders::MAX_PONGS).
-    pongs: VecDeque<ControlPayload>,
+pub(crate) struct Orders(Option<Box<Waiting>>);
+
+/// There is at least one.
+#[derive(Debug, Default)]
+struct Waiting {
+    /// The newest ping's answer.
+    pong: Option<ControlPayload>,
+    /// The answers before it, at most [`MAX_OLDER`](Orders::MAX_OLDER).
+    older: VecDeque<ControlPayload>,
     ping: bool,
     last: Option<Last>,
 }
@@ -48,47 +54,52 @@ impl Orders {
     /// Whether there is any.
     #[inline]
     pub(crate) fn are_pending(&self) -> bool {
-        self.pending
+        self.0.is_some()
     }
 
     pub(crate) fn ping(&mut self) {
-        self.pending = true;
-        self.ping = true;
+        self.waiting().ping = true;
     }
 
     /// Nothing comes after this.
     pub(crate) fn finish(&mut self, last: Last) {
-        self.pending = true;
-        self.last.get_or_insert(last);
+        self.waiting().last.get_or_insert(last);
     }
 
-    /// How many pings may wait for their answers, should the driver be slow to carry them over.
-    const MAX_PONGS: usize = 8;
+    /// How many pings besides the newest may wait for their answers, should the driver be slow to carry them
+    /// over.
+    const MAX_OLDER: usize = 7;
 
     pub(crate) fn answer(&mut self, payload: ControlPayload) {
         // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
         // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
         // the most recently processed Ping frame."
-        if self.pongs.len() == Self::MAX_PONGS {
-            self.pongs.pop_front();
+        let waiting = self.waiting();
+        if let Some(before) = waiting.pong.replace(payload) {
+            if waiting.older.len() == Self::MAX_OLDER {
+                waiting.older.pop_front();
+            }
+            waiting.older.push_back(before);
         }
-        self.pongs.push_back(payload);
-        self.pending = true;
     }
 
     pub(crate) fn next(&mut self) -> Option<Order> {
-        let order = if let Some(payload) = self.pongs.pop_front() {
+        let waiting = self.0.as_mut()?;
+        let order = if let Some(payload) = waiting.older.pop_front().or_else(|| waiting.pong.take()) {
             Some(Order::Pong(payload))
-        } else if core::mem::take(&mut self.ping) {
+        } else if core::mem::take(&mut waiting.ping) {
             Some(Order::Ping)
         } else {
-            self.last.take().map(Order::Finish)
+            waiting.last.take().map(Order::Finish)
         };
-        if self.pongs.is_empty() {
-            self.pongs = VecDeque::new();
+        if waiting.pong.is_none() && !waiting.ping && waiting.last.is_none() {
+            self.0 = None;
         }
-        self.pending = !self.pongs.is_empty() || self.ping || self.last.is_some();
         order
+    }
+
+    fn waiting(&mut self) -> &mut Waiting {
+        self.0.get_or_insert_default()
     }
 }
 
@@ -105,6 +116,10 @@ impl ControlPayload {
         let mut bytes = [0; MAX_CONTROL];
         bytes.get_mut(..payload.len())?.copy_from_slice(payload);
         Some(ControlPayload { len: u8::try_from(payload.len()).ok()?, bytes })
+    }
+
+    pub(crate) fn len(&self) -> u8 {
+        self.len
     }
 
     pub(crate) fn as_bytes(&self) -> &[u8] {

@@ -35,6 +35,9 @@ impl Mask {
         Mask(u32::from_le_bytes(key))
     }
 
+    /// That of a frame without one: it changes nothing.
+    pub(crate) const NONE: Mask = Mask(0);
+
     /// Masks or unmasks the next part of the payload in place.
     #[inline]
     pub fn apply(&mut self, part: &mut [u8]) {
@@ -44,6 +47,14 @@ impl Mask {
             xor_wide(part, self.0);
         }
         self.skip(part.len());
+    }
+
+    /// [`apply`](Self::apply), without a pass over the bytes where that changes nothing.
+    #[inline]
+    pub(crate) fn apply_if_any(&mut self, part: &mut [u8]) {
+        if *self != Mask::NONE {
+            self.apply(part);
+        }
     }
 
     /// [`apply`](Self::apply), and whether all that came out is ASCII: text is seen to be valid in the

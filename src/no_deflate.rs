@@ -5,6 +5,7 @@ use core::fmt;
 
 use crate::error::{Error, SendError};
 use crate::inbox::Inbox;
+use crate::mask::Mask;
 
 #[derive(Debug)]
 pub(crate) enum Inflating {}
@@ -30,7 +31,12 @@ impl Inflating {
         match *self {}
     }
 
-    pub(crate) fn inflate(&mut self, _part: &[u8], _enough: usize) -> Result<usize, Error> {
+    pub(crate) fn inflate(
+        &mut self,
+        _part: &mut [u8],
+        _mask: &mut Mask,
+        _enough: usize,
+    ) -> Result<usize, Error> {
         match *self {}
     }
 

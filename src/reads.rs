@@ -3,16 +3,17 @@
 /// How many bytes to ask the transport for: what reads have brought lately says.
 #[derive(Debug)]
 pub(crate) struct ReadSize {
-    usual: usize,
-    before: usize,
+    usual: u32,
+    /// How much the buffer held before the read, modulo 2³²: only the difference counts.
+    before: u32,
 }
 
 impl ReadSize {
-    const LEAST: usize = 2 << 10;
+    const LEAST: u32 = 2 << 10;
     /// Between frames: one connection must not keep the others waiting for long.
-    const MOST: usize = 64 << 10;
+    const MOST: u32 = 64 << 10;
     /// Within a large frame, where fewer and larger reads save system calls.
-    const MOST_OF_FRAME: usize = 512 << 10;
+    const MOST_OF_FRAME: u32 = 512 << 10;
 
     pub(crate) const fn new() -> Self {
         ReadSize { usual: 4 << 10, before: 0 }
@@ -20,12 +21,14 @@ impl ReadSize {
 
     /// Notes how much the buffer holds before a read.
     pub(crate) fn expect(&mut self, before: usize) {
-        self.before = before;
+        self.before = low_bits(before);
     }
 
     /// Notes how much it holds after the read.
     pub(crate) fn adapt(&mut self, after: usize) {
-        let arrived = after.saturating_sub(self.before);
+        let after = low_bits(after);
+        // What was taken out meanwhile is not what arrived.
+        let arrived = after.wrapping_sub(self.before).cast_signed().max(0).cast_unsigned();
         self.before = after;
         if arrived >= self.usual.min(Self::MOST) {
             self.usual = (2 * self.usual).min(Self::MOST_OF_FRAME);
@@ -35,13 +38,20 @@ impl ReadSize {
     }
 
     pub(crate) fn size(&self, missing: u64) -> usize {
-        self.usual.min(Self::most(missing))
+        (self.usual as usize).min(Self::most(missing))
     }
 
     /// How many bytes to read at the most, where there is room anyway.
     pub(crate) fn most(missing: u64) -> usize {
         // All of a large frame and nothing more: what comes next would have to move.
-        let missing = usize::try_from(missing).unwrap_or(usize::MAX);
-        if missing > Self::MOST { missing.min(Self::MOST_OF_FRAME) } else { 2 * Self::MOST }
+        match u32::try_from(missing).unwrap_or(u32::MAX) {
+            large if large > Self::MOST => large.min(Self::MOST_OF_FRAME) as usize,
+            _ => 2 * Self::MOST as usize,
+        }
     }
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the rest is not wanted")]
+const fn low_bits(len: usize) -> u32 {
+    len as u32
 }

@@ -32,7 +32,10 @@ const SHARE: usize = 8 << 10;
 
 /// How many bytes of pongs may wait: enough to answer each of a burst of pings, too few to be worth a
 /// flood of them.
-const MAX_PONG_BYTES: usize = 1 << 10;
+const MAX_PONG_BYTES: u16 = 1 << 10;
+
+/// What a pong counts for besides its payload: the largest header.
+const PONG_HEADER: u16 = 14;
 
 /// The sending half of a connection: commands go in, bytes come out of [`output`](Self::output).
 ///
@@ -49,7 +52,7 @@ pub struct SendHalf {
     /// Where in the output the last pong ends, counted like [`Output::written`].
     pong_end: u64,
     /// How many bytes of pongs were queued since none was waiting.
-    pong_bytes: usize,
+    pong_bytes: u16,
     high_water: usize,
     /// What compresses messages, if that was negotiated.
     deflating: Option<Box<Deflating>>,
@@ -500,13 +503,13 @@ impl SendHalf {
         // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
         // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
         // the most recently processed Ping frame."
-        if self.pong_bytes + payload.as_bytes().len() > MAX_PONG_BYTES {
+        if self.pong_bytes + u16::from(payload.len()) > MAX_PONG_BYTES {
             self.pong = Some(Box::new(payload));
             return;
         }
         self.pong = None;
-        self.copy_frame(Header::of_data(OpCode::Pong, payload.as_bytes().len()), payload.as_bytes());
-        self.pong_bytes += MAX_HEADER + payload.as_bytes().len();
+        self.copy_frame(Header::of_data(OpCode::Pong, payload.len().into()), payload.as_bytes());
+        self.pong_bytes += PONG_HEADER + u16::from(payload.len());
         self.pong_end = self.output.written() + self.output.remaining() as u64;
     }
 

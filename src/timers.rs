@@ -28,20 +28,18 @@ pub(crate) struct Timers {
     close_timeout: u64,
     last_input: Timestamp,
     last_data: Timestamp,
-    /// When a keepalive ping went out that nothing has followed yet.
-    pinged: Option<Timestamp>,
-    closing: Closing,
-    /// A data message was handed out after `last_data` was set; it came no later than `last_input`.
-    data_seen: bool,
+    stage: Stage,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Closing {
-    No,
-    /// The deadline counts from the next time that is told.
-    Begun,
-    Until(Timestamp),
-    Over,
+enum Stage {
+    Open,
+    /// A keepalive ping went out at this time, and nothing has followed it yet.
+    Pinged(Timestamp),
+    /// The closing handshake has begun: its deadline counts from the next time that is told.
+    CloseBegun,
+    ClosingUntil(Timestamp),
+    ClosingOver,
 }
 
 impl Timers {
@@ -54,9 +52,7 @@ impl Timers {
             close_timeout: nanos(config.close_timeout),
             last_input: now,
             last_data: now,
-            pinged: None,
-            closing: Closing::No,
-            data_seen: false,
+            stage: Stage::Open,
         }
     }
 
@@ -68,79 +64,65 @@ impl Timers {
 
     /// The peer is there.
     pub(crate) fn alive(&mut self, now: Timestamp) {
-        self.settle_data();
         self.last_input = now;
-        self.pinged = None;
+        if let Stage::Pinged(_) = self.stage {
+            self.stage = Stage::Open;
+        }
     }
 
-    /// A data message, or a part of one, was handed out.
-    #[inline]
+    /// A data message, or a part of one, was handed out, and nothing has arrived since.
     pub(crate) fn data(&mut self) {
-        self.data_seen = true;
+        self.last_data = self.last_input;
     }
 
     /// The closing handshake begins. What arrives from here on moves no deadline.
     pub(crate) fn close(&mut self) {
-        if self.closing == Closing::No {
-            self.closing = Closing::Begun;
+        if let Stage::Open | Stage::Pinged(_) = self.stage {
+            self.stage = Stage::CloseBegun;
         }
     }
 
     pub(crate) fn closing_is_over(&self) -> bool {
-        self.closing == Closing::Over
+        self.stage == Stage::ClosingOver
     }
 
-    /// The next point in time that calls for something; the epoch if that is now.
-    pub(crate) fn next(&self) -> Option<Timestamp> {
-        match self.closing {
-            Closing::No => {}
-            Closing::Begun => return Some(Timestamp::EPOCH),
-            Closing::Until(deadline) => return Some(deadline),
-            Closing::Over => return None,
-        }
-        let alive = match self.pinged {
-            Some(pinged) => Some(pinged.after(self.pong_timeout)),
-            None => self.ping_interval.map(|interval| self.last_input.after(interval.get())),
+    /// The next point in time that calls for something; the epoch if that is now. If [`data`](Self::data) is
+    /// still to be told, as `data_seen` says, it counts already.
+    pub(crate) fn next(&self, data_seen: bool) -> Option<Timestamp> {
+        let alive = match self.stage {
+            Stage::Open => self.ping_interval.map(|interval| self.last_input.after(interval.get())),
+            Stage::Pinged(pinged) => Some(pinged.after(self.pong_timeout)),
+            Stage::CloseBegun => return Some(Timestamp::EPOCH),
+            Stage::ClosingUntil(deadline) => return Some(deadline),
+            Stage::ClosingOver => return None,
         };
-        let last_data = if self.data_seen { self.last_input } else { self.last_data };
+        let last_data = if data_seen { self.last_input } else { self.last_data };
         let idle = self.idle_timeout.map(|timeout| last_data.after(timeout.get()));
         [alive, idle].into_iter().flatten().min()
     }
 
     /// What is due at `now`, one thing at a time.
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<Due> {
-        self.settle_data();
         self.start_closing(now);
-        match self.closing {
-            Closing::No => {}
-            Closing::Until(deadline) if now >= deadline => {
-                self.closing = Closing::Over;
-                return Some(Due::ClosingOver);
-            }
-            _ => return None,
-        }
-        if self.idle_timeout.is_some_and(|timeout| now >= self.last_data.after(timeout.get())) {
-            return Some(Due::Idle);
-        }
-        match (self.pinged, self.ping_interval) {
-            (Some(pinged), _) if now >= pinged.after(self.pong_timeout) => Some(Due::PongMissing),
-            (None, Some(interval)) if now >= self.last_input.after(interval.get()) => {
-                self.pinged = Some(now);
+        let is_idle = self.idle_timeout.is_some_and(|timeout| now >= self.last_data.after(timeout.get()));
+        match (self.stage, self.ping_interval) {
+            (Stage::Open | Stage::Pinged(_), _) if is_idle => Some(Due::Idle),
+            (Stage::Pinged(pinged), _) if now >= pinged.after(self.pong_timeout) => Some(Due::PongMissing),
+            (Stage::Open, Some(interval)) if now >= self.last_input.after(interval.get()) => {
+                self.stage = Stage::Pinged(now);
                 Some(Due::Ping)
+            }
+            (Stage::ClosingUntil(deadline), _) if now >= deadline => {
+                self.stage = Stage::ClosingOver;
+                Some(Due::ClosingOver)
             }
             _ => None,
         }
     }
 
-    fn settle_data(&mut self) {
-        if core::mem::take(&mut self.data_seen) {
-            self.last_data = self.last_input;
-        }
-    }
-
     fn start_closing(&mut self, now: Timestamp) {
-        if self.closing == Closing::Begun {
-            self.closing = Closing::Until(now.after(self.close_timeout));
+        if self.stage == Stage::CloseBegun {
+            self.stage = Stage::ClosingUntil(now.after(self.close_timeout));
         }
     }
 }

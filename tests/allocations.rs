@@ -15,6 +15,8 @@ mod common;
 #[path = "common/counting.rs"]
 mod counting;
 
+use std::time::Duration;
+
 use bytes::{Buf, BufMut, Bytes};
 use common::{masked, plain};
 use counting::{assert_steady, held};
@@ -187,20 +189,44 @@ fn rule_a_a_lone_header_keeps_at_most_64_bytes() {
 
 #[test]
 fn a_connection_at_rest_owns_no_buffer() {
-    let (mut server, held_fresh, _) = held(server);
-    assert_eq!(held_fresh, 0);
-    assert!(size_of::<Connection>() <= 512, "{}", size_of::<Connection>());
-    let ((), held_after, _) = held(|| {
-        give(&mut server, &[masked(0x82, &[7; 60_000]), masked(0x89, b"ping")].concat());
-        while let Some((event, send)) = server.poll_with_send().unwrap() {
-            if let Event::Binary(data) = event {
-                send.binary(&data).unwrap();
-            }
-        }
+    let (mut server, fresh, _) = held(server);
+    // One block, which fits between those that allocators align to 128 bytes.
+    assert!(fresh <= 104, "{fresh}");
+    assert!(size_of::<Connection>() <= 272, "{}", size_of::<Connection>());
+
+    let flood: Vec<u8> = (0..100).flat_map(|_| masked(0x89, &[7; 125])).collect();
+    let fragments = [masked(0x01, b"a"), masked(0x89, b"between"), masked(0x80, b"b")].concat();
+    for bytes in [masked(0x82, &[7; 60_000]), masked(0x81, b"text"), masked(0x89, b"ping"), fragments, flood]
+    {
+        let ((), held, _) = held(|| {
+            give(&mut server, &bytes);
+            echo_all(&mut server);
+        });
+        assert_eq!(held, 0, "after {} bytes", bytes.len());
+    }
+
+    // A keepalive ping, and its pong.
+    let ((), held, _) = held(|| {
+        server.handle_timeout(Timestamp::EPOCH + Duration::from_secs(20));
+        assert_eq!(server.buffered(), 2);
         drain(&mut server);
-        server.handle_would_block();
+        give(&mut server, &masked(0x8a, b""));
+        echo_all(&mut server);
     });
-    assert_eq!(held_after, 0);
+    assert_eq!(held, 0);
+}
+
+/// Answers all that there is, and rests.
+fn echo_all(end: &mut Connection) {
+    while let Some((event, send)) = end.poll_with_send().unwrap() {
+        match event {
+            Event::Text(text) => send.text(&text).unwrap(),
+            Event::Binary(data) => send.binary(&data).unwrap(),
+            _ => {}
+        }
+    }
+    drain(end);
+    end.handle_would_block();
 }
 
 #[test]

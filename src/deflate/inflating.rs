@@ -9,6 +9,7 @@ use super::pool::Borrower;
 use super::{Deflate, WindowBits};
 use crate::error::{DeflateError, Error};
 use crate::inbox::Inbox;
+use crate::mask::Mask;
 use crate::spare::Spare;
 use crate::utf8::Validator;
 
@@ -25,6 +26,8 @@ pub(crate) struct Inflating {
     inflater: Option<Box<Inflater>>,
     /// The open message as far as it is inflated and not handed out.
     out: Inbox,
+    /// How many of the next compressed bytes are unmasked already.
+    unmasked: usize,
     /// How many bytes at the end of `out` the history does not have yet.
     unsaved: usize,
     /// How long the last message was.
@@ -78,6 +81,7 @@ impl Inflating {
             may_go_on: window == WindowBits::MAX,
             inflater: None,
             out: Inbox::default(),
+            unmasked: 0,
             unsaved: 0,
             usual: 0,
             limit,
@@ -116,9 +120,22 @@ impl Inflating {
         self.message.text.as_ref().map_or(0, Validator::incomplete)
     }
 
-    /// Inflates `part` to the end of [`out`](Self::out), and says how much of it is done with: all,
-    /// unless `out` has `enough` bytes by then. Then more may come out even of nothing.
-    pub(crate) fn inflate(&mut self, part: &[u8], enough: usize) -> Result<usize, Error> {
+    /// Unmasks and inflates `part` to the end of [`out`](Self::out), and says how much of it is done with:
+    /// all, unless `out` has `enough` bytes by then. Then more may come out even of nothing. What is not
+    /// done with is given again, as it is then.
+    pub(crate) fn inflate(
+        &mut self,
+        part: &mut [u8],
+        mask: &mut Mask,
+        enough: usize,
+    ) -> Result<usize, Error> {
+        mask.apply_if_any(part.get_mut(self.unmasked..).unwrap_or_default());
+        let used = self.inflate_unmasked(part, enough)?;
+        self.unmasked = part.len() - used;
+        Ok(used)
+    }
+
+    fn inflate_unmasked(&mut self, part: &[u8], enough: usize) -> Result<usize, Error> {
         self.out.drop_front();
         let mut done = 0;
         let mut room = self.room(part.len());

@@ -7,7 +7,7 @@ use alloc::boxed::Box;
 use super::{Found, Kind, Phase, ReceiveHalf, Step, What};
 use crate::config::Delivery;
 #[cfg(feature = "deflate")]
-use crate::deflate::{Deflate, Direction, Inflating};
+use crate::deflate::{Agreed, Deflate, Direction, Inflating};
 use crate::error::Error;
 
 /// With [`Delivery::Chunks`], how many inflated bytes make an event.
@@ -22,8 +22,15 @@ impl ReceiveHalf {
 
     /// From here on messages may be compressed as agreed.
     #[cfg(feature = "deflate")]
-    pub(crate) fn inflate_with(&mut self, deflate: &Deflate, agreed: Direction) {
-        self.inflating = Some(Box::new(Inflating::new(deflate, agreed, self.max_message)));
+    pub(crate) fn inflate_with(&mut self, deflate: &Deflate, agreed: Agreed, received: Direction) {
+        self.inflating = Some(Box::new(Inflating::new(deflate, received, self.cold.max_message)));
+        self.cold.deflate = Some(agreed);
+    }
+
+    /// What was agreed upon, if anything was.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn agreed(&self) -> Option<Agreed> {
+        self.cold.deflate
     }
 
     /// A compressed message begins.
@@ -41,13 +48,9 @@ impl ReceiveHalf {
         let unparsed = self.inbox.unparsed_mut();
         let len = usize::try_from(frame.missing).unwrap_or(usize::MAX).min(unparsed.len());
         let part = unparsed.get_mut(..len).unwrap_or_default();
-        if let (Some(mask), Some(masked)) = (&mut frame.mask, part.get_mut(frame.unmasked..)) {
-            mask.apply(masked);
-        }
         let enough = if self.delivery == Delivery::Chunks { CHUNK } else { usize::MAX };
-        let used = inflating.inflate(part, enough)?;
+        let used = inflating.inflate(part, &mut frame.mask, enough)?;
         self.inbox.skip(used);
-        frame.unmasked = len - used;
         frame.missing -= used as u64;
 
         let ready = inflating.pending();
@@ -73,7 +76,7 @@ impl ReceiveHalf {
         let len = inflating.pending();
         self.found = Some(Found { what: What::Inflated(kind), len, is_final: true });
         self.open = None;
-        self.announced = 0;
+        self.cold.announced = 0;
         self.phase = Phase::Between;
         Ok(Step::Found)
     }

@@ -1,7 +1,5 @@
 //! Finding the next event in what was received.
 
-use alloc::boxed::Box;
-
 use super::{Cut, End, Found, Frame, Kind, Phase, ReceiveHalf, Step, What};
 use crate::close::{CloseFrame, Endpoint};
 use crate::config::Delivery;
@@ -35,7 +33,7 @@ impl ReceiveHalf {
             },
             _ => return None,
         };
-        if len > self.max_whole || (size == 4 && len < 126) {
+        if len > usize::from(self.max_whole) || (size == 4 && len < 126) {
             return None;
         }
         let size = if self.mask_bit == 0 {
@@ -67,8 +65,8 @@ impl ReceiveHalf {
     #[inline(never)]
     pub(super) fn find(&mut self) -> Result<bool, Error> {
         loop {
-            match self.end {
-                Some(End::Failed(error)) => return Err(error),
+            match self.end.as_deref() {
+                Some(End::Failed(error)) => return Err(*error),
                 Some(End::Closed(_) | End::HungUp) => return Ok(true),
                 None => {}
             }
@@ -104,9 +102,9 @@ impl ReceiveHalf {
         // The limit is judged before the key is there, and by a subtraction: no sum can overflow.
         let max_message = match &self.inflating {
             Some(inflating) if is_compressed => inflating.max_compressed(),
-            _ => self.max_message,
+            _ => self.cold.max_message,
         };
-        if header.len() > self.max_frame || header.len() > max_message - self.announced {
+        if header.len() > self.cold.max_frame || header.len() > max_message - self.cold.announced {
             return Err(Error::TooBig);
         }
         let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
@@ -115,9 +113,9 @@ impl ReceiveHalf {
             self.begin_compressed(kind);
         }
         self.open = Some(kind);
-        self.announced += header.len();
+        self.cold.announced += header.len();
         let is_final = header.is_final();
-        self.frame = Frame { missing: header.len(), mask, is_final, is_compressed, unmasked: 0 };
+        self.frame = Frame { missing: header.len(), mask, is_final, is_compressed };
         self.phase = Phase::Payload;
         Ok(Step::GoOn)
     }
@@ -138,12 +136,12 @@ impl ReceiveHalf {
 
     /// The mask that follows a header of `size` bytes, and the size of both; `None` if it has not
     /// arrived.
-    fn mask_after(&self, header: Header, size: usize) -> Option<(Option<Mask>, usize)> {
+    fn mask_after(&self, header: Header, size: usize) -> Option<(Mask, usize)> {
         if !header.is_masked() {
-            return Some((None, size));
+            return Some((Mask::NONE, size));
         }
         let key = self.inbox.unparsed().get(size..)?.first_chunk::<4>()?;
-        Some((Some(Mask::new(*key)), size + key.len()))
+        Some((Mask::new(*key), size + key.len()))
     }
 
     /// The reserved bits that the next frame may have.
@@ -165,9 +163,7 @@ impl ReceiveHalf {
         let unparsed = self.inbox.unparsed_mut();
         let len = usize::try_from(missing).unwrap_or(usize::MAX).min(unparsed.len());
         let part = unparsed.get_mut(..len).unwrap_or_default();
-        if let Some(mask) = mask {
-            mask.apply(part);
-        }
+        mask.apply_if_any(part);
         let is_text = self.open == Some(Kind::Text);
         if is_text {
             self.validator.push(part).map_err(|_| Error::InvalidUtf8)?;
@@ -188,7 +184,7 @@ impl ReceiveHalf {
         if let Some(kind) = self.open.take() {
             self.found = Some(Found { what: What::Data(kind), len, is_final: true });
         }
-        self.announced = 0;
+        self.cold.announced = 0;
         self.phase = Phase::Between;
         Ok(Step::Found)
     }
@@ -208,15 +204,13 @@ impl ReceiveHalf {
     /// A control frame, whole: its payload is at most 125 bytes.
     fn take_control(&mut self, header: Header, size: usize) -> Result<Step, Error> {
         let len = usize::try_from(header.len()).unwrap_or(usize::MAX);
-        let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
+        let Some((mut mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
         if self.inbox.unparsed().len() - size < len {
             return Ok(Step::Starved);
         }
         self.inbox.skip(size);
         let payload = self.inbox.unparsed_mut().get_mut(..len).unwrap_or_default();
-        if let Some(mut mask) = mask {
-            mask.apply(payload);
-        }
+        mask.apply_if_any(payload);
         let what = match header.opcode() {
             OpCode::Ping => What::Ping,
             OpCode::Pong => What::Pong,
@@ -236,7 +230,7 @@ impl ReceiveHalf {
         // frame, the endpoint MUST send a Close frame in response. (When sending a Close frame in
         // response, the endpoint typically echos the status code it received.)"
         self.orders.finish(Last::Close(frame.as_ref().map(CloseFrame::code)));
-        self.finish(End::Closed(frame.map(Box::new)), Endpoint::Peer);
+        self.finish(End::Closed(frame), Endpoint::Peer);
     }
 
     /// The input is used up, and no more will come.

@@ -1,5 +1,6 @@
 //! The receiving half: from bytes to events (RFC 6455 §5, §6.2, §7, §8.1).
 
+mod cold;
 mod compressed;
 mod find;
 
@@ -7,7 +8,7 @@ use alloc::boxed::Box;
 
 use bytes::{BufMut, BytesMut};
 
-use crate::close::{CloseCode, CloseFrame, Endpoint};
+use crate::close::{CloseFrame, Endpoint};
 use crate::config::{Config, Delivery};
 use crate::control::{Control, ControlPayload, Last, Orders};
 use crate::deflate::Inflating;
@@ -19,8 +20,9 @@ use crate::message::{Binary, Event, Text};
 use crate::reads::ReadSize;
 use crate::spare::Spare;
 use crate::time::Timestamp;
-use crate::timers::{Due, Timers};
+use crate::timers::Due;
 use crate::utf8::Validator;
+use cold::Cold;
 
 /// The receiving half of a connection: bytes and time go in, events come out.
 ///
@@ -37,26 +39,22 @@ pub struct ReceiveHalf {
     /// The type of the open message, if one is open.
     open: Option<Kind>,
     frame: Frame,
-    /// Bytes of the open message, as far as its frame headers have announced them.
-    announced: u64,
     validator: Validator,
     /// What inflates messages, if that was negotiated.
     inflating: Option<Box<Inflating>>,
-    max_message: u64,
-    max_frame: u64,
-    /// The smaller of both.
-    max_whole: usize,
+    cold: Box<Cold>,
+    /// The longest message on the straight path.
+    max_whole: u16,
     delivery: Delivery,
     /// The MASK bit that every frame of the peer must have.
     mask_bit: u8,
-    idle_close: CloseCode,
+    /// Data was handed out that the timers were not told of: it came no later than the last input.
+    data_seen: bool,
     orders: Orders,
-    timers: Timers,
-    reads: ReadSize,
     /// Why nothing more will arrive, though what has arrived may still be handed out.
     cut: Option<Cut>,
     began: Option<Endpoint>,
-    end: Option<End>,
+    end: Option<Box<End>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,15 +68,13 @@ enum Phase {
 }
 
 /// The data frame under way.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Frame {
     missing: u64,
-    mask: Option<Mask>,
+    mask: Mask,
     is_final: bool,
     /// Whether its message is compressed.
     is_compressed: bool,
-    /// How many of the next bytes are unmasked already.
-    unmasked: usize,
 }
 
 /// The two types of data (RFC 6455 §5.6).
@@ -115,7 +111,7 @@ enum Cut {
 #[derive(Clone, Debug)]
 enum End {
     /// The peer sent a Close frame.
-    Closed(Option<Box<CloseFrame>>),
+    Closed(Option<CloseFrame>),
     /// The transport ended after our Close frame, without the peer's.
     HungUp,
     Failed(Error),
@@ -157,26 +153,21 @@ enum Step {
 
 impl ReceiveHalf {
     pub(crate) fn new(config: &Config, masking: Masking, now: Timestamp) -> Self {
-        let max_frame = config.max_frame.unwrap_or(u64::MAX);
-        let max_whole = usize::try_from(max_frame.min(config.max_message)).unwrap_or(usize::MAX);
+        let cold = Box::new(Cold::new(config, now));
         ReceiveHalf {
             inbox: Inbox::default(),
             found: None,
             phase: Phase::Between,
             open: None,
-            frame: Frame::default(),
-            announced: 0,
+            frame: Frame { missing: 0, mask: Mask::NONE, is_final: false, is_compressed: false },
             validator: Validator::new(),
             inflating: None,
-            max_message: config.max_message,
-            max_frame,
-            max_whole,
+            max_whole: cold.max_whole(),
+            cold,
             delivery: config.delivery,
             mask_bit: if masking == Masking::Required { 0x80 } else { 0 },
-            idle_close: config.idle_close,
+            data_seen: false,
             orders: Orders::default(),
-            timers: Timers::new(config, now),
-            reads: ReadSize::new(),
             cut: None,
             began: None,
             end: None,
@@ -196,7 +187,7 @@ impl ReceiveHalf {
             self.inbox.clear();
         }
         self.inbox.drop_front();
-        self.reads.expect(self.inbox.buf.len());
+        self.cold.reads.expect(self.inbox.buf.len());
         &mut self.inbox.buf
     }
 
@@ -216,16 +207,17 @@ impl ReceiveHalf {
         let missing = self.missing();
         let ends_here = missing > 0 && self.frame.is_final;
         let needed = usize::try_from(missing).ok().filter(|_| ends_here);
-        self.inbox.make_room(self.reads.size(missing), needed);
-        self.reads.expect(self.inbox.buf.len());
+        self.inbox.make_room(self.cold.reads.size(missing), needed);
+        self.cold.reads.expect(self.inbox.buf.len());
         let size = self.inbox.room().min(ReadSize::most(missing));
         (&mut self.inbox.buf, size)
     }
 
     /// Says that bytes were appended to [`input`](Self::input), at this time.
     pub fn handle_input(&mut self, now: Timestamp) {
-        self.reads.adapt(self.inbox.buf.len());
-        self.timers.input(now);
+        self.cold.reads.adapt(self.inbox.buf.len());
+        self.settle_data();
+        self.cold.timers.input(now);
         // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
         // responding Close frame) from the remote endpoint after being instructed to _Fail the
         // WebSocket Connection_."
@@ -269,24 +261,26 @@ impl ReceiveHalf {
 
     /// Says that the transport took output which had to wait: a sign of life, as input is.
     pub fn handle_written(&mut self, now: Timestamp) {
-        self.timers.alive(now);
+        self.settle_data();
+        self.cold.timers.alive(now);
     }
 
     /// Says that the sending half has sent a Close frame: the closing handshake has its deadline.
     pub fn handle_close_sent(&mut self) {
         self.began.get_or_insert(Endpoint::Local);
-        self.timers.close();
+        self.cold.timers.close();
     }
 
     /// Says what time it is. Needed when [`poll_timeout`](Self::poll_timeout) is reached; harmless
     /// at any other time.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        match self.timers.due(now) {
+        self.settle_data();
+        match self.cold.timers.due(now) {
             None => {}
             Some(Due::Ping) => self.orders.ping(),
             Some(Due::PongMissing) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Pong))),
             Some(Due::Idle) => {
-                self.orders.finish(Last::Close(Some(self.idle_close)));
+                self.orders.finish(Last::Close(Some(self.cold.idle_close)));
                 self.handle_close_sent();
             }
             Some(Due::ClosingOver) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Closing))),
@@ -296,7 +290,7 @@ impl ReceiveHalf {
     /// When to call [`handle_timeout`](Self::handle_timeout); the epoch means at once.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.timers.next()
+        self.cold.timers.next(self.data_seen)
     }
 
     /// What the sending half is to do, if anything.
@@ -321,7 +315,7 @@ impl ReceiveHalf {
     /// has only announced. At most 64 KiB, or 512 KiB within a large frame.
     #[must_use]
     pub fn read_size(&self) -> usize {
-        self.reads.size(self.missing())
+        self.cold.reads.size(self.missing())
     }
 
     /// Whether the conversation is over: [`poll_event`](Self::poll_event) has no more events.
@@ -340,13 +334,13 @@ impl ReceiveHalf {
     /// Whether the deadline of the closing handshake has passed.
     #[must_use]
     pub fn is_out_of_time(&self) -> bool {
-        self.timers.closing_is_over()
+        self.cold.timers.closing_is_over()
     }
 
     /// Whether it falls to this endpoint to end the transport, once its output is written.
     #[must_use]
     pub fn ends_transport(&self) -> bool {
-        match self.end {
+        match self.end.as_deref() {
             None => false,
             // RFC 6455 §7.1.1: "The underlying TCP connection, in most normal cases, SHOULD be closed
             // first by the server, so that it holds the TIME_WAIT state and not the client".
@@ -376,9 +370,9 @@ impl ReceiveHalf {
     /// Who began to close, what the peer's Close frame said, and whether there was one.
     pub(crate) fn ending(&self) -> Option<(Endpoint, Option<CloseFrame>, bool)> {
         let began = self.began.unwrap_or(Endpoint::Peer);
-        match &self.end {
+        match self.end.as_deref() {
             None => None,
-            Some(End::Closed(frame)) => Some((began, frame.as_deref().copied(), true)),
+            Some(End::Closed(frame)) => Some((began, *frame, true)),
             Some(End::HungUp | End::Failed(_)) => Some((began, None, false)),
         }
     }
@@ -411,7 +405,7 @@ impl ReceiveHalf {
         let (kind, start, len) = self.take_whole_frame()?;
         self.inbox.start = self.inbox.pos;
         self.inbox.end = self.inbox.pos;
-        self.timers.data();
+        self.data_seen = true;
         Some(Whole { kind, start, len })
     }
 
@@ -440,7 +434,7 @@ impl ReceiveHalf {
     #[inline]
     pub(crate) fn note_event(&mut self) {
         match self.found {
-            Some(Found { what: What::Data(_) | What::Inflated(_), .. }) => self.timers.data(),
+            Some(Found { what: What::Data(_) | What::Inflated(_), .. }) => self.data_seen = true,
             Some(Found { what: What::Ping, len, .. }) => {
                 // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame
                 // in response, unless it already received a Close frame."
@@ -471,6 +465,13 @@ impl ReceiveHalf {
         Some(kind.event(data))
     }
 
+    /// Tells the timers of the data that was handed out, before they hear of a later time.
+    fn settle_data(&mut self) {
+        if core::mem::take(&mut self.data_seen) {
+            self.cold.timers.data();
+        }
+    }
+
     #[cold]
     fn fail(&mut self, error: Error) {
         // RFC 6455 §7.1.7: "If _The WebSocket Connection is Established_ prior to the point where the
@@ -486,9 +487,9 @@ impl ReceiveHalf {
 
     fn finish(&mut self, end: End, began: Endpoint) {
         self.began.get_or_insert(began);
-        self.end = Some(end);
+        self.end = Some(Box::new(end));
         self.phase = Phase::Fragmented;
-        self.timers.close();
+        self.cold.timers.close();
         self.inbox = Inbox::default();
         self.inflating = None;
     }

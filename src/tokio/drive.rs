@@ -53,10 +53,9 @@ impl Clock {
     }
 }
 
-/// A transport's sending side, and what has become of it.
+/// What has become of a transport's sending side.
 #[derive(Debug)]
-pub(super) struct Sink<Io> {
-    pub(super) io: Io,
+pub(super) struct Sink {
     state: State,
     unflushed: bool,
     /// A write had to wait.
@@ -72,9 +71,9 @@ enum State {
     Broken,
 }
 
-impl<Io> Sink<Io> {
-    pub(super) fn new(io: Io) -> Self {
-        Sink { io, state: State::Open, unflushed: false, stalled: false }
+impl Sink {
+    pub(super) fn new() -> Self {
+        Sink { state: State::Open, unflushed: false, stalled: false }
     }
 
     /// Whether nothing is left to do here: all that was written is on its way and, if this side `ends`
@@ -83,19 +82,15 @@ impl<Io> Sink<Io> {
         self.state != State::Open || !(ends || self.unflushed)
     }
 
-    /// Takes the receiving side off.
-    pub(super) fn map<R, W>(self, split: impl FnOnce(Io) -> (R, W)) -> (R, Sink<W>) {
-        let Sink { io, state, unflushed, stalled } = self;
-        let (receiving, io) = split(io);
-        (receiving, Sink { io, state, unflushed, stalled })
-    }
-}
-
-impl<Io: AsyncWrite + Unpin> Sink<Io> {
     /// Ready when all output is with the operating system. An error drops the output: there is no
     /// place for it any more.
-    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, send: &mut SendHalf) -> Poll<io::Result<()>> {
-        let flushed = ready!(self.poll_output(cx, send));
+    pub(super) fn poll_flush(
+        &mut self,
+        io: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+        send: &mut SendHalf,
+    ) -> Poll<io::Result<()>> {
+        let flushed = ready!(self.poll_output(io, cx, send));
         if flushed.is_err() {
             self.state = State::Broken;
             send.output().clear();
@@ -103,21 +98,26 @@ impl<Io: AsyncWrite + Unpin> Sink<Io> {
         Poll::Ready(flushed)
     }
 
-    fn poll_output(&mut self, cx: &mut Context<'_>, send: &mut SendHalf) -> Poll<io::Result<()>> {
+    fn poll_output(
+        &mut self,
+        io: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+        send: &mut SendHalf,
+    ) -> Poll<io::Result<()>> {
+        let mut io = Pin::new(io);
         // Said again and again: whoever asks later must not believe that what was dropped has left.
         if self.state == State::Broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         while send.output().has_remaining() {
             let output = send.output();
-            let io = Pin::new(&mut self.io);
             // One piece is cheaper to write without an array around it.
             let written = if output.chunk().len() < output.remaining() && io.is_write_vectored() {
                 let mut pieces = [IoSlice::new(&[]); PIECES];
                 let count = output.chunks_vectored(&mut pieces);
-                io.poll_write_vectored(cx, pieces.get(..count).unwrap_or_default())
+                io.as_mut().poll_write_vectored(cx, pieces.get(..count).unwrap_or_default())
             } else {
-                io.poll_write(cx, output.chunk())
+                io.as_mut().poll_write(cx, output.chunk())
             };
             if written.is_pending() {
                 self.stalled = true;
@@ -129,17 +129,21 @@ impl<Io: AsyncWrite + Unpin> Sink<Io> {
             self.unflushed = true;
         }
         if self.unflushed {
-            ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+            ready!(io.poll_flush(cx))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
     }
 
     /// Ready when the sending side is shut down, or cannot be.
-    pub(super) fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_shutdown(
+        &mut self,
+        io: &mut (impl AsyncWrite + Unpin),
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
         if self.state == State::Open {
             // A failure to end what the peer may have ended already is no news.
-            let _ = ready!(Pin::new(&mut self.io).poll_shutdown(cx));
+            let _ = ready!(Pin::new(io).poll_shutdown(cx));
             self.state = State::Shut;
         }
         Poll::Ready(())
@@ -150,20 +154,20 @@ impl<Io: AsyncWrite + Unpin> Sink<Io> {
 /// not keep them waiting.
 #[derive(Debug, Default)]
 pub(super) struct Turn {
-    read: usize,
+    read: u32,
 }
 
 impl Turn {
     /// As much as one read brings between frames.
-    const LENGTH: u64 = 64 << 10;
+    const LENGTH: u32 = 64 << 10;
     /// Within a large frame, which nobody can answer before it is whole.
-    const LENGTH_OF_FRAME: u64 = 1 << 20;
+    const LENGTH_OF_FRAME: u32 = 1 << 20;
 
     /// Ready if there is something left of this turn. If not, the next one has begun, and the task is woken
     /// for it once others have run.
     fn poll(&mut self, cx: &mut Context<'_>, missing: u64) -> Poll<()> {
-        let length = if missing > Self::LENGTH { Self::LENGTH_OF_FRAME } else { Self::LENGTH };
-        if (self.read as u64) < length {
+        let length = if missing > Self::LENGTH.into() { Self::LENGTH_OF_FRAME } else { Self::LENGTH };
+        if self.read < length {
             return Poll::Ready(());
         }
         cx.waker().wake_by_ref();
@@ -195,7 +199,7 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
         }
         Poll::Ready(Ok(0)) => receive.handle_eof(),
         Poll::Ready(Ok(len)) => {
-            turn.read += len;
+            turn.read = turn.read.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
             receive.handle_input(clock.now());
         }
         Poll::Ready(Err(error)) => {

@@ -58,7 +58,8 @@ use drive::{Clock, Sink, Turn, poll_input};
 /// there is nothing to expect.
 #[derive(Debug)]
 pub struct WebSocket<Io> {
-    sink: Sink<Io>,
+    io: Io,
+    sink: Sink,
     connection: Connection,
     clock: Clock,
     turn: Turn,
@@ -70,7 +71,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     /// A socket of an established connection, whose timestamps count from now.
     pub fn over(io: Io, connection: Connection) -> Self {
         WebSocket {
-            sink: Sink::new(io),
+            io,
+            sink: Sink::new(),
             connection,
             clock: Clock::new(),
             turn: Turn::default(),
@@ -110,11 +112,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     /// }
     /// ```
     #[inline]
-    pub async fn ready(&mut self) -> Result<bool, Error> {
-        if matches!(self.connection.advance(), Ok(true)) && !self.connection.is_ended() {
-            return Ok(true);
-        }
-        poll_fn(|cx| self.poll_ready_event(cx)).await
+    pub fn ready(&mut self) -> impl Future<Output = Result<bool, Error>> {
+        // An `async fn` would be three times the size, in each task that waits here.
+        poll_fn(|cx| {
+            if matches!(self.connection.advance(), Ok(true)) && !self.connection.is_ended() {
+                return Poll::Ready(Ok(true));
+            }
+            self.poll_ready_event(cx)
+        })
     }
 
     /// Waits for the next message and owns it; `None` when the conversation is over. Pings and pongs
@@ -207,7 +212,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
 
     /// The transport.
     pub fn io(&self) -> &Io {
-        &self.sink.io
+        &self.io
     }
 
     /// Ready with true when there is an event, with false when there is none any more.
@@ -228,14 +233,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         // A peer that has gone away may have left messages: the error shows when they are read.
         let _ = self.poll_write(cx);
         if self.connection.wants_shutdown() {
-            let _ = self.sink.poll_shutdown(cx);
+            let _ = self.sink.poll_shutdown(&mut self.io, cx);
         }
         if self.is_finished() {
             return Poll::Ready(Ok(()));
         }
         if self.connection.wants_input() {
             let (receive, send) = self.connection.halves();
-            let read = poll_input(&mut self.sink.io, cx, receive, &self.clock, &mut self.turn);
+            let read = poll_input(&mut self.io, cx, receive, &self.clock, &mut self.turn);
             // What was received will be answered; and if nothing was, nothing will.
             with_spare(
                 |spare| if read.is_ready() { send.borrow_buffer(spare) } else { send.return_buffer(spare) },
@@ -268,7 +273,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         // Whatever the receiving half wants sent comes first.
         let before = self.connection.output().written();
         let (_, send) = self.connection.halves();
-        let flushed = self.sink.poll_flush(cx, send);
+        let flushed = self.sink.poll_flush(&mut self.io, cx, send);
         if self.sink.stalled && self.connection.output().written() > before {
             self.sink.stalled = flushed.is_pending();
             self.connection.handle_written(self.clock.now());

@@ -35,9 +35,9 @@ impl<Io> WebSocket<Io> {
         let mut wire = send.fork();
         // What is queued already comes first; a wire without a Close frame takes anything.
         let _ = wire.append(&mut send);
-        let (io, sink) = self.sink.map(split);
+        let (io, sending) = split(self.io);
         let shared = Arc::new(Shared {
-            wire: Mutex::new(Wire { sink, send: wire, finished: false }),
+            wire: Mutex::new(Wire { io: sending, sink: self.sink, send: wire, finished: false }),
             wakers: Mutex::default(),
             close_sent: AtomicBool::new(send.is_closed()),
             backlog: AtomicBool::new(true),
@@ -65,7 +65,8 @@ struct Shared<W> {
 /// The transport's sending side, with the whole frames that wait for it.
 #[derive(Debug)]
 struct Wire<W> {
-    sink: Sink<W>,
+    io: W,
+    sink: Sink,
     /// Answers for the receiving half, and holds what the writer has handed over.
     send: SendHalf,
     /// The reader has brought the conversation to its end.
@@ -107,7 +108,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Shared<W> {
         self.register(who, cx.waker());
         let both = Waker::from(Arc::clone(self));
         let before = wire.send.output().written();
-        let flushed = wire.sink.poll_flush(&mut Context::from_waker(&both), &mut wire.send);
+        let flushed = wire.sink.poll_flush(&mut wire.io, &mut Context::from_waker(&both), &mut wire.send);
         if wire.sink.stalled && wire.send.output().written() > before {
             wire.sink.stalled = flushed.is_pending();
             self.progress.store(true, Ordering::Release);
@@ -215,7 +216,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
         let mut wire = self.shared.wire();
         let flushed = self.shared.poll_flush(READER, cx, &mut wire);
         if ends && flushed.is_ready() {
-            let _ = wire.sink.poll_shutdown(cx);
+            let Wire { io, sink, .. } = &mut *wire;
+            let _ = sink.poll_shutdown(io, cx);
         }
     }
 
