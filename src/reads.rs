@@ -5,6 +5,8 @@
 pub(crate) struct ReadSize {
     usual: usize,
     before: usize,
+    /// The last read brought far less.
+    was_short: bool,
 }
 
 impl ReadSize {
@@ -15,7 +17,7 @@ impl ReadSize {
     const MOST_OF_FRAME: usize = 512 << 10;
 
     pub(crate) const fn new() -> Self {
-        ReadSize { usual: 4 << 10, before: 0 }
+        ReadSize { usual: 4 << 10, before: 0, was_short: false }
     }
 
     /// Notes how much the buffer holds before a read.
@@ -27,9 +29,12 @@ impl ReadSize {
     pub(crate) fn adapt(&mut self, after: usize) {
         let arrived = after.saturating_sub(self.before);
         self.before = after;
+        let is_short = arrived < self.usual / 4;
+        let was_short = core::mem::replace(&mut self.was_short, is_short);
         if arrived >= self.usual.min(Self::MOST) {
             self.usual = (2 * self.usual).min(Self::MOST_OF_FRAME);
-        } else if arrived < self.usual / 4 {
+        } else if is_short && was_short {
+            // One alone may be the rest of what filled the read before.
             self.usual = (self.usual / 2).max(Self::LEAST);
         }
     }
