@@ -3,20 +3,24 @@
 /// How many bytes to ask the transport for: what reads have brought lately says.
 #[derive(Debug)]
 pub(crate) struct ReadSize {
-    usual: u32,
+    /// In KiB.
+    usual: u16,
+    /// The last read brought far less.
+    was_short: bool,
     /// How much the buffer held before the read, modulo 2³²: only the difference counts.
     before: u32,
 }
 
 impl ReadSize {
-    const LEAST: u32 = 2 << 10;
+    const LEAST: u16 = 2;
     /// Between frames: one connection must not keep the others waiting for long.
     const MOST: u32 = 64 << 10;
     /// Within a large frame, where fewer and larger reads save system calls.
-    const MOST_OF_FRAME: u32 = 512 << 10;
+    const MOST_OF_FRAME: u32 = (Self::KIB_OF_FRAME as u32) << 10;
+    const KIB_OF_FRAME: u16 = 512;
 
     pub(crate) const fn new() -> Self {
-        ReadSize { usual: 4 << 10, before: 0 }
+        ReadSize { usual: 4, was_short: false, before: 0 }
     }
 
     /// Notes how much the buffer holds before a read.
@@ -30,15 +34,19 @@ impl ReadSize {
         // What was taken out meanwhile is not what arrived.
         let arrived = after.wrapping_sub(self.before).cast_signed().max(0).cast_unsigned();
         self.before = after;
-        if arrived >= self.usual.min(Self::MOST) {
-            self.usual = (2 * self.usual).min(Self::MOST_OF_FRAME);
-        } else if arrived < self.usual / 4 {
+        let usual = u32::from(self.usual) << 10;
+        let is_short = arrived < usual / 4;
+        let was_short = core::mem::replace(&mut self.was_short, is_short);
+        if arrived >= usual.min(Self::MOST) {
+            self.usual = (2 * self.usual).min(Self::KIB_OF_FRAME);
+        } else if is_short && was_short {
+            // One alone may be the rest of what filled the read before.
             self.usual = (self.usual / 2).max(Self::LEAST);
         }
     }
 
     pub(crate) fn size(&self, missing: u64) -> usize {
-        (self.usual as usize).min(Self::most(missing))
+        (usize::from(self.usual) << 10).min(Self::most(missing))
     }
 
     /// How many bytes to read at the most, where there is room anyway.

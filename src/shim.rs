@@ -140,14 +140,12 @@ pub(crate) fn accept_with_pool(accept: Accept) -> Accept {
     accept
 }
 
-#[cfg(feature = "tokio")]
 std::thread_local! {
     /// The buffers that this thread's connections take turns in.
     static SPARE: std::cell::RefCell<crate::Spare> = const { std::cell::RefCell::new(crate::Spare::new()) };
 }
 
 /// Runs `with` on this thread's spare buffers.
-#[cfg(feature = "tokio")]
 pub(crate) fn with_spare(with: impl FnOnce(&mut crate::Spare)) {
     // Where the thread ends already, there is nothing to keep.
     let _ = SPARE.try_with(|spare| spare.try_borrow_mut().map(|mut spare| with(&mut spare)));

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Buf;
 
+use crate::shim::with_spare;
 use crate::{ReceiveHalf, SendHalf, Timestamp};
 
 /// A blocking transport. [`TcpStream`] and Unix streams are, and so is anything that reads and
@@ -150,18 +151,13 @@ pub(super) fn read<Io: Transport>(
     most: Duration,
 ) -> io::Result<()> {
     clock.arm(io, most, receive.poll_timeout())?;
-    let (input, size) = receive.buffer_for_read();
-    let held = input.len();
-    input.resize(held + size, 0);
     let started = clock.now();
-    let read = io.read(input.get_mut(held..).unwrap_or_default());
-    input.truncate(held + read.as_ref().map_or(0, |len| *len.min(&size)));
-    match read {
+    match append(io, receive) {
         Ok(0) => receive.handle_eof(),
         Ok(_) => receive.handle_input(clock.now()),
         Err(error) if error.kind() == ErrorKind::Interrupted => {}
         Err(error) if is_would_block(&error) => {
-            receive.handle_would_block();
+            with_spare(|spare| receive.return_buffer(spare));
             let waited = clock.now().saturating_since(started);
             if !look(receive, clock) && !clock.is_own(waited) {
                 return Err(ErrorKind::WouldBlock.into());
@@ -174,6 +170,32 @@ pub(super) fn read<Io: Transport>(
     }
     Ok(())
 }
+
+/// Appends what one read brings to the input.
+///
+/// [`Read`] wants its room cleared, so this asks for about as much as reads have brought lately, not for all
+/// the room that there is.
+fn append<Io: Read>(io: &mut Io, receive: &mut ReceiveHalf) -> io::Result<usize> {
+    let usual = receive.read_size();
+    // Others get by with a small buffer of their own: a connection that blocks keeps it while it waits.
+    if usual >= MOST {
+        with_spare(|spare| receive.borrow_buffer(spare));
+    }
+    let (input, room) = receive.buffer_for_read();
+    let asked = room.min(usual.clamp(LEAST, MOST));
+    let held = input.len();
+    input.resize(held + asked, 0);
+    let read = io.read(input.get_mut(held..).unwrap_or_default());
+    input.truncate(held + read.as_ref().map_or(0, |len| *len.min(&asked)));
+    read
+}
+
+/// Clearing this much is nothing beside a system call, and a burst after silence needs fewer reads.
+const LEAST: usize = 16 << 10;
+
+/// What has just been cleared is to be in the processor's caches still when the read fills it. Larger reads
+/// save less than that.
+const MOST: usize = 64 << 10;
 
 /// Tells the machine the time, if it waits for it.
 pub(super) fn look(receive: &mut ReceiveHalf, clock: &Clock) -> bool {
