@@ -91,11 +91,18 @@ impl Driver {
     }
 }
 
-/// Events that are lent.
+#[inline]
+fn write_both(io: &mut Mem, head: &[u8], payload: &[u8]) -> usize {
+    io.write_vectored(&[IoSlice::new(head), IoSlice::new(payload)]).unwrap_or(0)
+}
+
+/// Events that are lent, and messages that are offered to the transport.
 pub mod lent {
     use super::*;
 
-    pub const ABOUT: About = about("Connection without I/O, events lent; buffers of 256 KiB, borrowed");
+    pub const ABOUT: About = about(
+        "Connection without I/O, events lent, messages offered to the transport; buffers of 256 KiB, borrowed",
+    );
 
     pub fn recv(io: Mem, role: Role, n: usize, sink: &mut Sink) -> Res {
         let (mut driver, end) = (Driver::new(io, role), sink.msgs + n);
@@ -112,9 +119,7 @@ pub mod lent {
         let mut driver = Driver::new(io, role);
         for _ in 0..n {
             let Driver { io, connection, .. } = &mut driver;
-            connection.offer(&payload[..], |head, payload| {
-                io.write_vectored(&[IoSlice::new(head), IoSlice::new(payload)]).unwrap_or(0)
-            })?;
+            connection.offer(&payload[..], |head, payload| write_both(io, head, payload))?;
             driver.write()?;
         }
         Ok(())
@@ -125,7 +130,13 @@ pub mod lent {
         while left > 0 {
             driver.read()?;
             while let Some((event, send)) = driver.connection.poll_with_send()? {
-                send.relay(event)?;
+                let io = &mut driver.io;
+                let write = |head: &[u8], payload: &[u8]| write_both(io, head, payload);
+                match event {
+                    Event::Text(text) => send.offer(&*text, write)?,
+                    Event::Binary(data) => send.offer(&*data, write)?,
+                    _ => {}
+                }
                 driver.write()?;
                 left -= 1;
             }

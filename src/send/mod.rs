@@ -1,0 +1,327 @@
+//! The sending half: from commands to bytes (RFC 6455 §5, §6.1, §7).
+
+mod compressed;
+mod messages;
+
+use alloc::boxed::Box;
+
+use bytes::Buf;
+use rand::Rng;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::close::{CloseCode, CloseFrame, MAX_REASON};
+use crate::config::Config;
+use crate::control::{Control, ControlPayload, Last, MAX_CONTROL, Order};
+use crate::deflate::Deflating;
+use crate::error::SendError;
+use crate::frame::{Header, MAX_HEADER, OpCode};
+use crate::mask::Mask;
+use crate::output::Output;
+use crate::receive::Kind;
+use crate::spare::Spare;
+
+/// How many bytes of pongs may wait: enough to answer each of a burst of pings, too few to be worth a
+/// flood of them.
+const MAX_PONG_BYTES: u16 = 1 << 10;
+
+/// What a pong counts for besides its payload: the largest header.
+const PONG_HEADER: u16 = 14;
+
+/// The sending half of a connection: commands go in, bytes come out of [`output`](Self::output).
+///
+/// No command waits, and none is refused because much is queued: [`buffered`](Self::buffered) and
+/// [`is_above_high_water`](Self::is_above_high_water) tell when to slow down.
+#[derive(Debug)]
+pub struct SendHalf {
+    output: Output,
+    /// A client's source of masking keys.
+    keys: Option<Box<StdRng>>,
+    state: State,
+    /// What the Close frame that was sent says.
+    close_sent: Option<Box<CloseFrame>>,
+    /// The newest ping's answer, while as many older ones as may be still wait in the output.
+    pong: Option<Box<ControlPayload>>,
+    /// Where in the output the last pong ends, counted like [`Output::written`].
+    pong_end: u64,
+    /// How many bytes of pongs were queued since none was waiting.
+    pong_bytes: u16,
+    high_water: usize,
+    /// What compresses messages, if that was negotiated.
+    deflating: Option<Box<Deflating>>,
+    /// The next message is not to be compressed.
+    uncompressed: bool,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum State {
+    /// No message is open.
+    Between,
+    /// A fragmented message is open, and `true` if it is compressed.
+    Open(Kind, bool),
+    /// A Close frame was sent, if it could be.
+    Closed,
+}
+
+impl SendHalf {
+    pub(crate) fn new(config: &Config, keys: Option<Box<StdRng>>) -> Self {
+        SendHalf {
+            output: Output::default(),
+            keys,
+            state: State::Between,
+            close_sent: None,
+            pong: None,
+            pong_end: 0,
+            pong_bytes: 0,
+            high_water: config.output_high_water,
+            deflating: None,
+            uncompressed: false,
+        }
+    }
+
+    /// Has the next message sent as it is, also if permessage-deflate was negotiated: for a secret that
+    /// stands next to text of an attacker's (RFC 7692 §8).
+    ///
+    /// ```
+    /// use bytes::Buf;
+    /// use sansock::{Config, Connection, Timestamp};
+    ///
+    /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);
+    /// connection.uncompressed().text("secret")?;
+    /// assert_eq!(connection.output().chunk(), b"\x81\x06secret");
+    /// # Ok::<(), sansock::SendError>(())
+    /// ```
+    #[inline]
+    pub fn uncompressed(&mut self) -> &mut Self {
+        self.uncompressed = true;
+        self
+    }
+
+    /// Queues a ping with a payload of at most 125 bytes.
+    ///
+    /// Fails after a Close frame or if the payload is longer.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.control(OpCode::Ping, payload)
+    }
+
+    /// Queues a pong that no ping asked for, with a payload of at most 125 bytes. Pings are answered
+    /// without it.
+    ///
+    /// Fails after a Close frame or if the payload is longer.
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.control(OpCode::Pong, payload)
+    }
+
+    /// Queues a Close frame, which begins the closing handshake. Nothing can be sent after it.
+    ///
+    /// Fails if one was sent already, or if the reason is longer than 123 bytes.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        let frame = CloseFrame::new(code, reason)?;
+        self.check_open()?;
+        self.queue_close(Some(frame));
+        Ok(())
+    }
+
+    /// Carries out what the receiving half wants.
+    pub fn handle_control(&mut self, control: Control) {
+        if self.check_open().is_err() {
+            return;
+        }
+        match control.0 {
+            Order::Pong(payload) => self.answer(payload),
+            Order::Ping => self.copy_frame(Header::of_data(OpCode::Ping, 0), &[]),
+            Order::Finish(Last::Close(code)) => self.queue_close(code.map(CloseFrame::from_code)),
+            Order::Finish(Last::Stop) => {
+                // What is queued stays: a peer that has ended its side may still read.
+                self.state = State::Closed;
+                self.deflating = None;
+                self.pong = None;
+            }
+        }
+    }
+
+    /// The bytes to write. Ask anew before each write: a pong may have waited for the last one.
+    #[inline]
+    pub fn output(&mut self) -> &mut Output {
+        if self.pong.is_some() {
+            self.release_pong();
+        }
+        &mut self.output
+    }
+
+    pub(crate) fn output_ref(&self) -> &Output {
+        &self.output
+    }
+
+    /// How many bytes wait to be written.
+    #[must_use]
+    #[inline]
+    pub fn buffered(&self) -> usize {
+        self.output.remaining()
+    }
+
+    /// Whether more waits than [`Config::output_high_water`]: time to wait, to send less, or to
+    /// close, as the application sees fit.
+    #[must_use]
+    #[inline]
+    pub fn is_above_high_water(&self) -> bool {
+        self.buffered() > self.high_water
+    }
+
+    /// Whether a Close frame was sent, so that nothing more can be.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    /// Says that the transport takes no more just now, or needs none, and gives back memory that
+    /// waits for output.
+    pub fn handle_would_block(&mut self) {
+        self.return_buffer(&mut Spare::nothing());
+    }
+
+    /// Takes a large buffer for what is queued next, if this half has none. See [`Spare`].
+    #[inline]
+    pub fn borrow_buffer(&mut self, spare: &mut Spare) {
+        self.output.borrow_buffer(spare);
+    }
+
+    /// Says that the transport takes no more just now, or needs none, as
+    /// [`handle_would_block`](Self::handle_would_block), and gives memory that waits for output to others.
+    pub fn return_buffer(&mut self, spare: &mut Spare) {
+        self.output.return_buffer(spare);
+        self.rest();
+    }
+
+    /// Gives back the codec that waits for messages.
+    pub(crate) fn rest(&mut self) {
+        if let Some(deflating) = &mut self.deflating {
+            deflating.rest();
+        }
+    }
+
+    /// A second sending half for the same transport, with masking keys of its own: it can answer for
+    /// the receiving half while this one is elsewhere. Whole frames come to it by
+    /// [`append`](Self::append).
+    #[must_use]
+    pub fn fork(&mut self) -> SendHalf {
+        let mut seed = [0; 32];
+        let keys = self.keys.as_mut().map(|keys| {
+            keys.fill_bytes(&mut seed);
+            Box::new(StdRng::from_seed(seed))
+        });
+        SendHalf {
+            output: Output::default(),
+            keys,
+            state: State::Between,
+            close_sent: None,
+            pong: None,
+            pong_end: 0,
+            pong_bytes: 0,
+            high_water: self.high_water,
+            deflating: None,
+            uncompressed: false,
+        }
+    }
+
+    /// Moves all that waits in `other` behind what waits here, its Close frame included. If one was
+    /// sent from here already, nothing may follow it, and what waits in `other` is dropped.
+    pub fn append(&mut self, other: &mut SendHalf) -> Result<(), SendError> {
+        if !other.output.has_remaining() {
+            return Ok(());
+        }
+        self.check_open().inspect_err(|_| other.output.clear())?;
+        self.output.append(&mut other.output);
+        if other.is_closed() {
+            self.state = State::Closed;
+            self.close_sent.clone_from(&other.close_sent);
+            self.deflating = None;
+            self.pong = None;
+        }
+        Ok(())
+    }
+
+    /// What the Close frame that was sent said.
+    pub(crate) fn close_sent(&self) -> Option<CloseFrame> {
+        self.close_sent.as_deref().copied()
+    }
+
+    fn check_open(&self) -> Result<(), SendError> {
+        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close
+        // frame."
+        if self.is_closed() { Err(SendError::Closed) } else { Ok(()) }
+    }
+
+    fn control(&mut self, opcode: OpCode, payload: &[u8]) -> Result<(), SendError> {
+        self.check_open()?;
+        if payload.len() > MAX_CONTROL {
+            return Err(SendError::ControlTooLong);
+        }
+        self.copy_frame(Header::of_data(opcode, payload.len()), payload);
+        Ok(())
+    }
+
+    /// Sends a pong; or lets it wait, in the place of an older one, while the peer takes none of those
+    /// that were sent.
+    fn answer(&mut self, payload: ControlPayload) {
+        if self.output.written() >= self.pong_end {
+            self.pong_bytes = 0;
+        }
+        // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
+        // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
+        // the most recently processed Ping frame."
+        if self.pong_bytes + u16::from(payload.len()) > MAX_PONG_BYTES {
+            self.pong = Some(Box::new(payload));
+            return;
+        }
+        self.pong = None;
+        self.copy_frame(Header::of_data(OpCode::Pong, payload.len().into()), payload.as_bytes());
+        self.pong_bytes += PONG_HEADER + u16::from(payload.len());
+        self.pong_end = self.output.written() + self.output.remaining() as u64;
+    }
+
+    #[cold]
+    fn release_pong(&mut self) {
+        if self.output.written() >= self.pong_end
+            && let Some(payload) = self.pong.take()
+        {
+            self.answer(*payload);
+        }
+    }
+
+    fn queue_close(&mut self, frame: Option<CloseFrame>) {
+        let mut body = [0; MAX_REASON + 2];
+        let body = frame.as_ref().map_or(&[][..], |frame| frame.encode(&mut body));
+        self.copy_frame(Header::of_data(OpCode::Close, body.len()), body);
+        self.state = State::Closed;
+        self.close_sent = frame.map(Box::new);
+        self.deflating = None;
+        self.pong = None;
+    }
+
+    /// Appends a frame to the flat buffer: a client's is masked on the way.
+    #[inline]
+    fn copy_frame(&mut self, header: Header, payload: &[u8]) {
+        copy_frame(&mut self.output, &mut self.keys, header, payload);
+    }
+}
+
+#[inline]
+fn copy_frame(output: &mut Output, keys: &mut Option<Box<StdRng>>, header: Header, payload: &[u8]) {
+    let out = output.room(MAX_HEADER + payload.len());
+    match keys {
+        None => {
+            header.encode(out);
+            out.extend_from_slice(payload);
+        }
+        Some(keys) => {
+            // RFC 6455 §5.3: "The masking key is a 32-bit value chosen at random by the client.
+            // When preparing a masked frame, the client MUST pick a fresh masking key from the
+            // set of allowed 32-bit values."
+            let key = keys.next_u32().to_ne_bytes();
+            header.masked().encode(out);
+            out.extend_from_slice(&key);
+            Mask::new(key).copy(payload, out);
+        }
+    }
+}
