@@ -11,15 +11,22 @@
 //! - `encoded by each`: each connection is given the owned payload, and encodes it for itself.
 //! - `floor, copied`: the bytes of the frame are appended to as many `Vec`s, and these are cleared.
 //! - `floor, shared`: the frame is counted by reference, once for each place in as many places.
+//!
+//! `over TCP` are sockets of the blocking shim on the loopback; the floor writes the bytes of the frame to the
+//! same kind of sockets. They need two file descriptors each: `ulimit -n 4096`.
 #![allow(clippy::unwrap_used, reason = "a benchmark")]
 
 mod common;
 
 use std::hint::black_box;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use common::{drain, per_message, server};
-use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
+use criterion::{Bencher, BenchmarkId, Criterion, criterion_group, criterion_main};
+use sansock::blocking::WebSocket;
 use sansock::frame::{Header, OpCode};
 use sansock::{Connection, Prepared};
 
@@ -76,6 +83,62 @@ fn broadcast(criterion: &mut Criterion, size: usize) {
     }
 }
 
+/// How many sockets are written to, one after the other.
+const SOCKETS: usize = 1000;
+
+fn over_tcp(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("broadcast 125 over TCP");
+    let prepared = Prepared::new(vec![7; 125]);
+    let mut frame = vec![0x82, 125];
+    frame.extend_from_slice(&[7; 125]);
+    group.bench_function(BenchmarkId::new("floor, written", SOCKETS), |bencher| {
+        let (mut streams, mut peers) = sockets();
+        sent_and_taken(bencher, &mut peers, frame.len(), || {
+            for stream in &mut streams {
+                stream.write_all(&frame).unwrap();
+            }
+        });
+    });
+    group.bench_function(BenchmarkId::new("prepared", SOCKETS), |bencher| {
+        let (streams, mut peers) = sockets();
+        let over = |stream| WebSocket::over(stream, server());
+        let mut sockets: Vec<_> = streams.into_iter().map(over).collect();
+        sent_and_taken(bencher, &mut peers, frame.len(), || {
+            for socket in &mut sockets {
+                socket.connection_mut().prepared(&prepared).unwrap();
+                socket.flush().unwrap();
+            }
+        });
+    });
+}
+
+/// Connected pairs.
+fn sockets() -> (Vec<TcpStream>, Vec<TcpStream>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let pair = || (TcpStream::connect(listener.local_addr().unwrap()).unwrap(), listener.accept().unwrap().0);
+    (0..SOCKETS).map(|_| pair()).unzip()
+}
+
+/// Times `send`, which sends to all, for each of them; not that the peers take what was sent.
+fn sent_and_taken(bencher: &mut Bencher<'_>, peers: &mut [TcpStream], len: usize, mut send: impl FnMut()) {
+    let mut taken = vec![0; len];
+    bencher.iter_custom(|iterations| {
+        let turns = iterations.div_ceil(SOCKETS as u64);
+        let mut time = Duration::ZERO;
+        for _ in 0..turns {
+            let started = Instant::now();
+            send();
+            time += started.elapsed();
+            for peer in &mut *peers {
+                peer.read_exact(&mut taken).unwrap();
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a ratio")]
+        let asked_for = iterations as f64 / (turns * SOCKETS as u64) as f64;
+        time.mul_f64(asked_for)
+    });
+}
+
 fn to_all(ends: &mut [Connection], send: impl Fn(&mut Connection)) {
     for end in &mut *ends {
         send(end);
@@ -88,6 +151,6 @@ fn to_all(ends: &mut [Connection], send: impl Fn(&mut Connection)) {
 criterion_group! {
     name = benches;
     config = common::criterion();
-    targets = small, large
+    targets = small, large, over_tcp
 }
 criterion_main!(benches);

@@ -215,7 +215,7 @@ pub(super) const TICK: Duration = Duration::from_millis(4);
 pub(super) const SLICE: Duration = Duration::from_secs(1);
 
 /// How many pieces of output one write may take.
-const PIECES: usize = 8;
+const PIECES: usize = 16;
 
 /// A transport's sending side, and what has become of it.
 #[derive(Debug)]
@@ -299,9 +299,15 @@ impl Sink {
         }
         while send.output().has_remaining() {
             let output = send.output();
-            let mut pieces = [IoSlice::new(&[]); PIECES];
-            let count = output.chunks_vectored(&mut pieces);
-            match io.write_vectored(pieces.get(..count).unwrap_or_default()) {
+            // One piece is cheaper to write without an array around it.
+            let written = if output.chunk().len() < output.remaining() {
+                let mut pieces = [IoSlice::new(&[]); PIECES];
+                let count = output.chunks_vectored(&mut pieces);
+                io.write_vectored(pieces.get(..count).unwrap_or_default())
+            } else {
+                io.write(output.chunk())
+            };
+            match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(len) => output.advance(len),
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
