@@ -386,7 +386,7 @@ impl Connection {
     }
 
     /// How many bytes to ask the transport for: it follows what reads have brought, never what the peer
-    /// has only announced. At most 64 KiB, or 512 KiB within a large frame.
+    /// has only announced. At most 128 KiB, or 512 KiB within a large frame.
     #[must_use]
     pub fn read_size(&self) -> usize {
         self.receive.read_size()

@@ -28,10 +28,9 @@ const LARGE: usize = 64 << 10;
 const ENOUGH: usize = 64 << 10;
 
 /// An empty frame and its answer fit into this: what may be kept on top of twice the unread bytes.
-const SPARE: usize = 1 << 10;
+const SLACK: usize = 1 << 10;
 
 /// Moving less than this costs less than the caches that one more buffer takes.
-#[cfg(feature = "tokio")]
 const CHEAP: usize = 4 << 10;
 
 #[derive(Default)]
@@ -40,6 +39,8 @@ pub(crate) struct Inbox {
     pub(crate) start: usize,
     pub(crate) end: usize,
     pub(crate) pos: usize,
+    /// How many bytes of the allocation stand before `buf`, because they were shared.
+    gone: usize,
 }
 
 impl Inbox {
@@ -140,6 +141,7 @@ impl Inbox {
         let mut buf = Vec::from(core::mem::take(&mut self.buf));
         buf.reserve_exact(room);
         self.buf = Bytes::from(buf).into();
+        self.gone = 0;
     }
 
     /// How many bytes a read may bring.
@@ -152,38 +154,56 @@ impl Inbox {
         (self.start, self.end, self.pos) = (0, 0, 0);
     }
 
-    /// Takes a large buffer for the next read, if this one is small.
+    /// Takes a large buffer for the next read, if this one is small, and if that read may well bring as much
+    /// as has to move for it: `size` bytes.
     #[inline]
-    pub(crate) fn borrow_buffer(&mut self, spare: &mut Spare) {
-        // What is left of a buffer becomes whole again once all that was shared of it is dropped.
-        if self.buf.capacity() < LEAST && !(self.buf.is_empty() && self.buf.try_reclaim(LEAST)) {
-            self.replace_buffer(spare);
+    pub(crate) fn borrow_buffer(&mut self, spare: &mut Spare, size: impl FnOnce() -> usize) {
+        if self.buf.capacity() < LEAST && !self.reclaim() {
+            self.replace_buffer(spare, size);
         }
     }
 
-    fn replace_buffer(&mut self, spare: &mut Spare) {
-        if self.buf.capacity() < ENOUGH {
+    #[inline]
+    fn replace_buffer(&mut self, spare: &mut Spare, size: impl FnOnce() -> usize) {
+        if self.buf.capacity() < ENOUGH && (self.is_cheap_to_move() || self.held() <= size()) {
             self.change_buffer(spare.input());
         }
+    }
+
+    /// Makes the buffer whole again, if it is empty and all that was shared of it is dropped.
+    fn reclaim(&mut self) -> bool {
+        let is_whole = self.gone > 0 && self.buf.is_empty() && self.buf.try_reclaim(self.whole());
+        if is_whole {
+            self.gone = 0;
+        }
+        is_whole && self.buf.capacity() >= LEAST
+    }
+
+    /// How large the allocation is that this keeps alive.
+    fn whole(&self) -> usize {
+        self.gone + self.buf.capacity()
+    }
+
+    /// How many bytes were not handed out.
+    fn held(&self) -> usize {
+        self.buf.len() - self.start
     }
 
     /// Gives back memory that holds nothing, for others to use.
     pub(crate) fn return_buffer(&mut self, spare: &mut Spare) {
         self.drop_front();
-        let held = self.buf.len() - self.start;
-        if held == 0 {
-            self.clear();
-            spare.give_input(core::mem::take(&mut self.buf));
-        } else if self.buf.capacity() > 2 * held + SPARE {
-            let buffer = self.change_buffer(BytesMut::with_capacity(held));
-            spare.give_input(buffer);
+        let whole = self.whole();
+        let held = self.held();
+        if held == 0 || whole > 2 * held + SLACK {
+            let buffer =
+                self.change_buffer(if held == 0 { BytesMut::new() } else { BytesMut::with_capacity(held) });
+            spare.give_input(buffer, whole);
         }
     }
 
     /// Whether little is held.
-    #[cfg(feature = "tokio")]
     pub(crate) fn is_cheap_to_move(&self) -> bool {
-        self.buf.len() - self.start < CHEAP
+        self.held() < CHEAP
     }
 
     /// Moves what was not handed out to another, empty buffer.
@@ -191,37 +211,35 @@ impl Inbox {
         buffer.extend_from_slice(self.buf.get(self.start..).unwrap_or_default());
         let by = self.start;
         (self.start, self.end, self.pos) = (0, self.end - by, self.pos - by);
+        self.gone = 0;
         core::mem::replace(&mut self.buf, buffer)
     }
 
-    /// Takes `len` bytes at `start`, which were handed out, out of the buffer.
-    ///
-    /// Never more is copied than the smaller of the message and what stands behind it.
+    /// Takes `len` bytes at `start`, which were handed out, out of the buffer: they take it along if they are
+    /// large and most of it, or else are copied.
     pub(crate) fn take_out(&mut self, start: usize, len: usize) -> Bytes {
         let behind = self.buf.len() - (start + len);
         // A small message must not keep a large buffer alive.
-        if len < OWN_BUFFER || len < behind || len < self.buf.capacity() / 2 {
+        if len < OWN_BUFFER || len < behind || len < self.whole() / 2 {
             return Bytes::copy_from_slice(self.lend(start, len));
         }
         let rest = BytesMut::from(self.buf.get(start + len..).unwrap_or_default());
-        let shared = self.share(start, len);
+        let (taken, _) = self.share(start, len);
         self.buf = rest;
-        shared
+        self.gone = 0;
+        taken
     }
 
-    /// Shares `len` bytes at `start`, which were handed out: what is read from here on stands behind them,
-    /// in the same buffer.
-    pub(crate) fn share(&mut self, start: usize, len: usize) -> Bytes {
+    /// Shares `len` bytes at `start`, which were handed out, and says how large the allocation is that they
+    /// keep alive. What is read from here on stands behind them, in the same one.
+    pub(crate) fn share(&mut self, start: usize, len: usize) -> (Bytes, usize) {
+        let whole = self.whole();
         let end = start + len;
         let mut shared = self.buf.split_to(end);
+        self.gone += end;
         (self.start, self.end, self.pos) = (self.start - end, self.end - end, self.pos - end);
         shared.advance(start);
-        shared.freeze()
-    }
-
-    /// Whether so many bytes are a small part of the buffer.
-    pub(crate) fn is_small_part(&self, len: usize) -> bool {
-        len < self.buf.capacity() / 2
+        (shared.freeze(), whole)
     }
 
     fn shift(&mut self, by: usize) {

@@ -63,10 +63,9 @@ impl<'a> Binary<'a> {
         self.inbox.take_out(self.start, self.len)
     }
 
-    /// Shares the data, which keeps the receive buffer alive; and whether that is much larger.
-    pub(crate) fn into_shared(self) -> (Bytes, bool) {
-        let pins = self.inbox.is_small_part(self.len);
-        (self.inbox.share(self.start, self.len), pins)
+    /// Shares the data, and says how large the receive buffer is that it keeps alive.
+    pub(crate) fn into_shared(self) -> (Bytes, usize) {
+        self.inbox.share(self.start, self.len)
     }
 }
 

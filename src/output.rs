@@ -66,8 +66,8 @@ pub(crate) struct SplicedQueue {
 struct Spliced {
     at: usize,
     bytes: Bytes,
-    /// It stands in a receive buffer that is much larger: not for longer than the transport takes more.
-    pins: bool,
+    /// How large the receive buffer is that it stands in, if it does.
+    pinned: usize,
 }
 
 impl Output {
@@ -96,9 +96,9 @@ impl Output {
         }
     }
 
-    /// Appends a payload by reference; `pins` says that it keeps alive much more than itself.
-    pub(crate) fn splice(&mut self, bytes: Bytes, pins: bool) {
-        self.push(Spliced { at: self.flat.len(), bytes, pins });
+    /// Appends a payload by reference. One that stands in a receive buffer keeps alive `pinned` bytes.
+    pub(crate) fn splice(&mut self, bytes: Bytes, pinned: usize) {
+        self.push(Spliced { at: self.flat.len(), bytes, pinned });
     }
 
     fn push(&mut self, spliced: Spliced) {
@@ -172,7 +172,7 @@ impl Output {
         }
     }
 
-    /// Gives back memory that holds nothing, and what others need.
+    /// Gives back memory: all of it if nothing waits, or else what is not needed for that.
     #[inline]
     pub(crate) fn return_buffer(&mut self, spare: &mut Spare) {
         if self.has_remaining() {
@@ -257,10 +257,11 @@ impl SplicedQueue {
         self.payloads.capacity() <= 64
     }
 
+    /// Lets no payload keep alive a receive buffer that is much larger.
     fn unpin(&mut self) {
-        for spliced in self.payloads.iter_mut().filter(|spliced| spliced.pins) {
+        for spliced in self.payloads.iter_mut().filter(|spliced| spliced.bytes.len() < spliced.pinned / 2) {
             spliced.bytes = Bytes::copy_from_slice(&spliced.bytes);
-            spliced.pins = false;
+            spliced.pinned = 0;
         }
     }
 }

@@ -13,7 +13,8 @@ pub(crate) struct ReadSize {
 
 impl ReadSize {
     const LEAST: u16 = 2;
-    /// Between frames: one connection must not keep the others waiting for long.
+    /// From this much on a frame is large, and reads that bring as much ask for more. Between frames twice as
+    /// much is asked for at the most: one connection must not keep the others waiting for long.
     const MOST: u32 = 64 << 10;
     /// Within a large frame, where fewer and larger reads save system calls.
     const MOST_OF_FRAME: u32 = (Self::KIB_OF_FRAME as u32) << 10;

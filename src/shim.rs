@@ -10,7 +10,7 @@ use rand::rngs::SysRng;
 use crate::handshake::client::{Refused, UrlError};
 use crate::handshake::server::Accept;
 use crate::handshake::{HandshakeError, InvalidHeader, InvalidStatus, Response};
-use crate::{Config, Error as ConnectionError, SendError};
+use crate::{Config, Error as ConnectionError, SendError, Spare};
 
 /// Why a call of a shim failed, sorted by where the fault lies. Converts into [`std::io::Error`].
 #[derive(Debug)]
@@ -140,15 +140,23 @@ pub(crate) fn accept_with_pool(accept: Accept) -> Accept {
     accept
 }
 
-std::thread_local! {
-    /// The buffers that this thread's connections take turns in.
-    static SPARE: std::cell::RefCell<crate::Spare> = const { std::cell::RefCell::new(crate::Spare::new()) };
-}
+/// Spare buffers of a thread.
+pub(crate) type ThreadSpare = std::thread::LocalKey<std::cell::RefCell<Spare>>;
 
-/// Runs `with` on this thread's spare buffers.
-pub(crate) fn with_spare(with: impl FnOnce(&mut crate::Spare)) {
+/// Runs `with` on a thread's spare buffers.
+pub(crate) fn with_spare(spare: &'static ThreadSpare, with: impl FnOnce(&mut Spare)) {
+    let mut with = Some(with);
+    let _ = spare.try_with(|spare| {
+        if let Ok(mut spare) = spare.try_borrow_mut()
+            && let Some(with) = with.take()
+        {
+            with(&mut spare);
+        }
+    });
     // Where the thread ends already, there is nothing to keep.
-    let _ = SPARE.try_with(|spare| spare.try_borrow_mut().map(|mut spare| with(&mut spare)));
+    if let Some(with) = with {
+        with(&mut Spare::nothing());
+    }
 }
 
 /// A seed for a client's keys.

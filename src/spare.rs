@@ -24,7 +24,7 @@ const QUEUES: usize = 8;
 /// giving them back. A driver of many connections keeps one `Spare` per thread and lets it go from one
 /// connection to the next: what was just used is still in the processor's caches, and the allocator,
 /// which may return large buffers to the operating system and fetch them again, is left alone. At most
-/// 4 MiB are kept. What a buffer once held is never seen again: buffers come back empty.
+/// 4 MiB are kept, or as many bytes as [`with_limit`](Self::with_limit) says. What a buffer once held is never seen again: buffers come back empty.
 ///
 /// ```
 /// use bytes::{Buf, BufMut};
@@ -57,12 +57,18 @@ impl Spare {
     /// No buffers yet.
     #[must_use]
     pub const fn new() -> Self {
-        Spare { inputs: Vec::new(), outputs: Vec::new(), queues: Vec::new(), bytes: 0, most: MOST }
+        Spare::with_limit(MOST)
+    }
+
+    /// No buffers yet, and never more than so many bytes of them.
+    #[must_use]
+    pub const fn with_limit(bytes: usize) -> Self {
+        Spare { inputs: Vec::new(), outputs: Vec::new(), queues: Vec::new(), bytes: 0, most: bytes }
     }
 
     /// Keeps nothing.
     pub(crate) const fn nothing() -> Self {
-        Spare { inputs: Vec::new(), outputs: Vec::new(), queues: Vec::new(), bytes: 0, most: 0 }
+        Spare::with_limit(0)
     }
 
     /// How many bytes are kept.
@@ -90,11 +96,13 @@ impl Spare {
         Some(buffer)
     }
 
-    /// Keeps a buffer, if it is worth it and nobody else holds a part of it.
+    /// Keeps a buffer, if it is worth it and nobody else holds a part of it: `whole` is how large it is with
+    /// what was split off.
     #[inline]
-    pub(crate) fn give_input(&mut self, mut buffer: BytesMut) {
+    pub(crate) fn give_input(&mut self, mut buffer: BytesMut, whole: usize) {
         buffer.clear();
-        if buffer.try_reclaim(LEAST) && self.has_room_for(buffer.capacity()) {
+        let is_whole = buffer.capacity() == whole || buffer.try_reclaim(whole);
+        if whole >= LEAST && is_whole && self.has_room_for(buffer.capacity()) {
             self.bytes += buffer.capacity();
             self.inputs.push(buffer);
         }

@@ -157,7 +157,7 @@ fn small_messages_behind_large_ones_clear_little() {
 
 #[test]
 fn connections_of_a_thread_take_turns_in_its_buffers() {
-    let large = frames(1, 1 << 20);
+    let large = frames(1, 200 << 10);
     let ((), kept, _) = held(|| {
         let mut sockets: Vec<_> = (0..20).map(|_| server()).collect();
         let mut round = || {
@@ -168,13 +168,13 @@ fn connections_of_a_thread_take_turns_in_its_buffers() {
         };
         let ((), kept, _) = held(&mut round);
         // What they have read into is the thread's, not theirs.
-        assert!(kept > 1 << 19 && kept < 5 << 20, "{kept} bytes");
+        assert!(kept > 1 << 17 && kept <= 5 << 17, "{kept} bytes");
         // An answer, but no buffer to receive into.
         let ((), kept, peak) = held(&mut round);
-        assert!(kept < 1 << 10 && peak < 5 << 18, "{kept} bytes, {peak} bytes");
+        assert!(kept < 1 << 10 && peak < 5 << 17, "{kept} bytes, {peak} bytes");
     });
     // And it outlives them.
-    assert!(kept > 1 << 19, "{kept} bytes");
+    assert!(kept > 1 << 17 && kept <= 5 << 17, "{kept} bytes");
 }
 
 #[test]

@@ -238,6 +238,110 @@ fn a_steady_relay_allocates_nothing_and_returns_what_it_borrowed() {
     }
 }
 
+/// A server that has relayed a message of 15 MiB and then small ones, so that of a large buffer only the end is
+/// left; and how long the data of a frame is that almost fills that.
+fn nearly_full(spare: &mut Spare) -> (Connection, usize) {
+    let mut server = server();
+    server.borrow_buffers(spare);
+    give(&mut server, &masked(0x82, &vec![7; 15 << 20]));
+    relay_all(&mut server);
+    while server.input().chunk_mut().len() > 32 << 10 {
+        drain(&mut server);
+        give(&mut server, &masked(0x82, &[7; 9 << 10]));
+        relay_all(&mut server);
+    }
+    let len = server.input().chunk_mut().len() - 108;
+    (server, len)
+}
+
+#[test]
+fn the_rest_of_a_large_buffer_is_not_kept_for_the_beginning_of_a_frame() {
+    let mut spare = Spare::new();
+    let (server, kept, _) = heap(|| {
+        let (mut server, len) = nearly_full(&mut spare);
+        give(&mut server, &[masked(0x82, &vec![7; len]), masked(0x82, &[7; 100])[..30].to_vec()].concat());
+        relay_all(&mut server);
+        drain(&mut server);
+        server.return_buffers(&mut spare);
+        server
+    });
+    assert!(kept - spare.capacity() as isize <= 2048, "{kept} with {spare:?}");
+    drop(server);
+}
+
+#[test]
+fn what_is_left_of_the_output_does_not_keep_a_large_buffer() {
+    // A small payload at the end of the buffer, and the end of a large one.
+    for (large, left) in [(false, 20 << 10), (true, 1000)] {
+        let mut spare = Spare::new();
+        let (server, kept, _) = heap(|| {
+            let (mut server, len) = nearly_full(&mut spare);
+            drain(&mut server);
+            give(&mut server, &masked(0x82, &vec![7; if large { 15 << 20 } else { len }]));
+            relay_all(&mut server);
+            let written = server.output().remaining() - left;
+            server.output().advance(written);
+            server.return_buffers(&mut spare);
+            server
+        });
+        assert!(kept - spare.capacity() as isize <= left as isize + 2048, "{kept} with {spare:?}");
+        drop(server);
+    }
+}
+
+#[test]
+fn a_small_message_at_the_end_of_a_large_buffer_is_owned_without_it() {
+    let mut spare = Spare::new();
+    let (owned, kept, _) = heap(|| {
+        let (mut server, len) = nearly_full(&mut spare);
+        give(&mut server, &masked(0x82, &vec![7; len]));
+        drain(&mut server);
+        server.poll_event().unwrap().and_then(Event::into_message)
+    });
+    drop(spare);
+    assert!(owned.is_some_and(|owned| owned.as_bytes().len() > 16 << 10));
+    assert!(kept <= (300 << 10), "{kept}");
+}
+
+#[test]
+fn spare_buffers_are_counted_with_what_was_split_off() {
+    let (spare, kept, _) = heap(|| {
+        let mut spare = Spare::new();
+        for _ in 0..20 {
+            let mut server = server();
+            server.borrow_buffers(&mut spare);
+            for len in [3 << 20, 300 << 10] {
+                give(&mut server, &masked(0x82, &vec![7; len]));
+                relay_all(&mut server);
+            }
+            let mut waits = common::server();
+            give(&mut server, &masked(0x82, &[7; 10 << 10]));
+            let (event, _) = server.poll_with_send().unwrap().unwrap();
+            waits.halves().1.relay(event).unwrap();
+            drain(&mut server);
+            // What another connection waits to write is a part of the buffer.
+            server.return_buffers(&mut spare);
+            drain(&mut waits);
+        }
+        spare
+    });
+    assert!(kept <= spare.capacity() as isize + 4096, "{kept} with {spare:?}");
+    assert!(spare.capacity() <= 4 << 20);
+}
+
+#[test]
+fn a_limit_holds_for_all_spare_buffers() {
+    for limit in [0, 300 << 10, 600 << 10] {
+        let mut spare = Spare::with_limit(limit);
+        for _ in 0..10 {
+            let mut server = server();
+            server.borrow_buffers(&mut spare);
+            server.return_buffers(&mut spare);
+        }
+        assert!(spare.capacity() <= limit && spare.capacity() + (256 << 10) > limit, "{spare:?}");
+    }
+}
+
 fn drain(connection: &mut Connection) {
     while connection.output().has_remaining() {
         let len = connection.output().chunk().len();

@@ -13,6 +13,7 @@
 
 mod common;
 
+use bytes::Buf;
 use common::*;
 use sansock::{Error, Violation};
 
@@ -156,4 +157,23 @@ fn section_8_1_text_fails_at_the_byte_that_cannot_be_right() {
     for long in [&b"\xff"[..], &[&[b'a'; 300][..], b"\xc3"].concat()] {
         assert_eq!(server_sees(&masked(0x81, long)).0, [Seen::Failed(Error::InvalidUtf8)]);
     }
+}
+
+#[test]
+fn section_5_5_3_a_pong_that_waits_goes_along_when_output_is_appended() {
+    let mut server = server();
+    let pings: Vec<u8> = (0..100u8).flat_map(|i| masked(0x89, &[i; 50])).collect();
+    feed(&mut server, &pings, &[usize::MAX]);
+    // The newest pong waits until those before it are written.
+    assert!(server.output().remaining() > 500);
+    let (_, mut send) = server.split();
+    let mut wire = send.fork();
+    wire.append(&mut send).unwrap();
+    let mut bytes = Vec::new();
+    while wire.output().has_remaining() {
+        bytes.extend_from_slice(wire.output().chunk());
+        let len = wire.output().chunk().len();
+        wire.output().advance(len);
+    }
+    assert!(bytes.ends_with(&plain(0x8a, &[99; 50])));
 }

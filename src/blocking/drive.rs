@@ -1,13 +1,26 @@
 //! One read, write or look at the clock: all that the halves and the whole have in common.
 
+use std::cell::RefCell;
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use bytes::Buf;
 
-use crate::shim::with_spare;
-use crate::{ReceiveHalf, SendHalf, Timestamp};
+use crate::shim;
+use crate::{ReceiveHalf, SendHalf, Spare, Timestamp};
+
+/// There may be a thread for each connection, so each keeps little.
+const MOST_SPARE: usize = 512 << 10;
+
+std::thread_local! {
+    /// The buffers that this thread's connections take turns in.
+    static SPARE: RefCell<Spare> = const { RefCell::new(Spare::with_limit(MOST_SPARE)) };
+}
+
+fn with_spare(with: impl FnOnce(&mut Spare)) {
+    shim::with_spare(&SPARE, with);
+}
 
 /// A blocking transport. [`TcpStream`] and Unix streams are, and so is anything that reads and
 /// writes: the methods have defaults, with which deadlines are looked at when a read returns.
@@ -263,6 +276,8 @@ impl Sink {
         match self.write_all(io, send, started) {
             Ok(()) => Ok(Flushed::All),
             Err(error) if is_would_block(&error) => {
+                // What waits for long takes no more memory than it needs.
+                with_spare(|spare| send.return_buffer(spare));
                 let is_own = self.sliced && started.elapsed() + TICK >= SLICE;
                 if is_own { Ok(Flushed::Some) } else { Err(ErrorKind::WouldBlock.into()) }
             }

@@ -99,7 +99,7 @@ impl Response {
             Output::from([start.as_bytes(), head.as_bytes(), self.lines.as_bytes(), b"\r\n"].concat());
         // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to a HEAD.
         if !is_empty && method != "HEAD" && !self.body.is_empty() {
-            output.splice(self.body, false);
+            output.splice(self.body, 0);
         }
         output
     }

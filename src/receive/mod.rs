@@ -241,7 +241,8 @@ impl ReceiveHalf {
     /// Takes a large buffer for the next read, if this half has none. See [`Spare`].
     #[inline]
     pub fn borrow_buffer(&mut self, spare: &mut Spare) {
-        self.inbox.borrow_buffer(spare);
+        let (reads, missing) = (&self.cold.reads, self.missing());
+        self.inbox.borrow_buffer(spare, || reads.size(missing));
     }
 
     /// Says that the transport has no bytes just now, as [`handle_would_block`](Self::handle_would_block),
@@ -312,7 +313,7 @@ impl ReceiveHalf {
     }
 
     /// How many bytes to ask the transport for: it follows what reads have brought, never what the peer
-    /// has only announced. At most 64 KiB, or 512 KiB within a large frame.
+    /// has only announced. At most 128 KiB, or 512 KiB within a large frame.
     #[must_use]
     pub fn read_size(&self) -> usize {
         self.cold.reads.size(self.missing())

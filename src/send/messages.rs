@@ -91,7 +91,7 @@ impl SendHalf {
         let header = Header::of_data(opcode, payload.len());
         if self.keys.is_none() && payload.len() >= SPLICE {
             header.encode(self.output.flat());
-            self.output.splice(payload, false);
+            self.output.splice(payload, 0);
         } else {
             self.copy_frame(header, &payload);
         }
@@ -119,7 +119,7 @@ impl SendHalf {
         } else if encoded.frame().len() < SPLICE {
             self.output.flat().extend_from_slice(encoded.frame());
         } else {
-            self.output.splice(encoded.frame().clone(), false);
+            self.output.splice(encoded.frame().clone(), 0);
         }
         Ok(())
     }
@@ -172,7 +172,8 @@ impl SendHalf {
     /// they concern one connection only.
     ///
     /// A server does not copy large data: it leaves from the buffer that it came to. That buffer is free for
-    /// others again once the transport has taken the data, or would block.
+    /// others again once the transport has taken the data; or with the next
+    /// [`handle_would_block`](Self::handle_would_block), which moves what still waits.
     ///
     /// Fails as [`fragment`](Self::fragment) does.
     ///
@@ -208,13 +209,13 @@ impl SendHalf {
         len >= SHARE && self.keys.is_none() && self.deflating.is_none()
     }
 
-    #[cold]
+    #[inline(never)]
     fn share(&mut self, kind: Kind, data: Binary<'_>) -> Result<(), SendError> {
         let (opcode, is_final) = (self.next_opcode(kind)?, data.is_final());
         let header = if is_final { Header::of_data } else { Header::of_fragment };
         header(opcode, data.len()).encode(self.output.flat());
-        let (bytes, pins) = data.into_shared();
-        self.output.splice(bytes, pins);
+        let (bytes, pinned) = data.into_shared();
+        self.output.splice(bytes, pinned);
         self.state = if is_final { State::Between } else { State::Open(kind, false) };
         Ok(())
     }

@@ -232,6 +232,12 @@ impl SendHalf {
         }
         self.check_open().inspect_err(|_| other.output.clear())?;
         self.output.append(&mut other.output);
+        if let Some(pong) = other.pong.take() {
+            // It waits here for all that was appended.
+            self.pong = Some(pong);
+            self.pong_bytes = MAX_PONG_BYTES;
+            self.pong_end = self.output.written() + self.output.remaining() as u64;
+        }
         if other.is_closed() {
             self.state = State::Closed;
             self.close_sent.clone_from(&other.close_sent);

@@ -1,6 +1,7 @@
 //! One poll of the transport or the clock: all that the halves and the whole have in common.
 
 use std::boxed::Box;
+use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
@@ -10,8 +11,17 @@ use bytes::{Buf, BufMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::shim::with_spare;
-use crate::{ReceiveHalf, SendHalf, Timestamp};
+use crate::shim;
+use crate::{ReceiveHalf, SendHalf, Spare, Timestamp};
+
+std::thread_local! {
+    /// The buffers that this thread's connections take turns in.
+    static SPARE: RefCell<Spare> = const { RefCell::new(Spare::new()) };
+}
+
+pub(super) fn with_spare(with: impl FnOnce(&mut Spare)) {
+    shim::with_spare(&SPARE, with);
+}
 
 /// How many pieces of output one write may take.
 const PIECES: usize = 16;
@@ -158,7 +168,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// As much as one read brings between frames.
+    /// Between frames: what one read brings, or the first of two.
     const LENGTH: u32 = 64 << 10;
     /// Within a large frame, which nobody can answer before it is whole.
     const LENGTH_OF_FRAME: u32 = 1 << 20;

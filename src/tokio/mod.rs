@@ -47,9 +47,8 @@ pub use crate::shim::Error;
 pub use handshake::{Incoming, accept, accept_request, connect, connect_over, connect_request};
 pub use split::{Reader, Writer};
 
-use crate::shim::with_spare;
 use crate::{CloseCode, CloseReport, Connection, Event, Message};
-use drive::{Clock, Sink, Turn, poll_input};
+use drive::{Clock, Sink, Turn, poll_input, with_spare};
 
 /// A WebSocket over a tokio transport.
 ///
@@ -253,6 +252,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
                     read.map_err(Error::Io)
                 });
             }
+        } else {
+            with_spare(|spare| self.connection.return_buffers(spare));
         }
         self.poll_clock(cx).map(Ok)
     }
@@ -304,6 +305,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
             if is_enough(&self.connection) {
                 return Poll::Ready(Ok(()));
             }
+            // What waits for long takes no more memory than it needs.
+            with_spare(|spare| self.connection.return_buffers(spare));
             if let Some(error) = self.connection.overdue() {
                 return Poll::Ready(Err(error.into()));
             }

@@ -14,9 +14,8 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
-use super::drive::{Clock, Sink, Turn, poll_input};
+use super::drive::{Clock, Sink, Turn, poll_input, with_spare};
 use super::{Error, WebSocket};
-use crate::shim::with_spare;
 use crate::{CloseCode, CloseReport, Event, Message, ReceiveHalf, SendError, SendHalf};
 
 impl WebSocket<TcpStream> {
@@ -114,9 +113,7 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Shared<W> {
             self.progress.store(true, Ordering::Release);
         }
         self.backlog.store(flushed.is_pending(), Ordering::Release);
-        if flushed.is_ready() {
-            with_spare(|spare| wire.send.return_buffer(spare));
-        }
+        with_spare(|spare| wire.send.return_buffer(spare));
         flushed
     }
 }
