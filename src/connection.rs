@@ -44,7 +44,7 @@ use crate::time::Timestamp;
 /// ```
 ///
 /// ```
-/// use bytes::{Buf, BufMut, Bytes};
+/// use bytes::{Buf, BufMut};
 /// use sansock::{Config, Connection, Event, Timestamp};
 ///
 /// let now = Timestamp::EPOCH;
@@ -330,7 +330,7 @@ impl Connection {
     /// copied; otherwise as [`poll_event`](Self::poll_event).
     ///
     /// ```
-    /// use bytes::{Buf, BufMut, Bytes};
+    /// use bytes::{Buf, BufMut};
     /// use sansock::{Config, Connection, Event, Timestamp};
     ///
     /// let mut connection = Connection::server(Config::default(), Timestamp::EPOCH);

@@ -15,7 +15,7 @@ use core::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use crate::spare::{LEAST, Spare};
+use crate::spare::{Spare, WORTH_KEEPING};
 
 /// From this length on an owned message is worth its own buffer: below, a copy costs less than the
 /// fresh allocation that sharing the buffer makes necessary.
@@ -158,7 +158,7 @@ impl Inbox {
     /// as has to move for it: `size` bytes.
     #[inline]
     pub(crate) fn borrow_buffer(&mut self, spare: &mut Spare, size: impl FnOnce() -> usize) {
-        if self.buf.capacity() < LEAST && !self.reclaim() {
+        if self.buf.capacity() < WORTH_KEEPING && !self.reclaim() {
             self.replace_buffer(spare, size);
         }
     }
@@ -176,7 +176,7 @@ impl Inbox {
         if is_whole {
             self.gone = 0;
         }
-        is_whole && self.buf.capacity() >= LEAST
+        is_whole && self.buf.capacity() >= WORTH_KEEPING
     }
 
     /// How large the allocation is that this keeps alive.

@@ -10,7 +10,7 @@ use crate::output::SplicedQueue;
 
 /// The least capacity of a buffer that is worth keeping: room for some reads of 64 KiB, so that the
 /// beginning of a frame that each of them leaves behind has to move to the front only now and then.
-pub(crate) const LEAST: usize = 256 << 10;
+pub(crate) const WORTH_KEEPING: usize = 256 << 10;
 
 /// How much is kept in all.
 const MOST: usize = 4 << 20;
@@ -80,7 +80,7 @@ impl Spare {
     /// An empty buffer to receive into: a used one, if there is any.
     #[inline]
     pub(crate) fn input(&mut self) -> BytesMut {
-        let Some(buffer) = self.inputs.pop() else { return BytesMut::with_capacity(LEAST) };
+        let Some(buffer) = self.inputs.pop() else { return BytesMut::with_capacity(WORTH_KEEPING) };
         self.bytes -= buffer.capacity();
         buffer
     }
@@ -88,10 +88,10 @@ impl Spare {
     /// An empty buffer to send from, in the place of one that is small.
     #[inline]
     pub(crate) fn output_for(&mut self, small: &Vec<u8>) -> Option<Vec<u8>> {
-        if small.capacity() >= LEAST {
+        if small.capacity() >= WORTH_KEEPING {
             return None;
         }
-        let Some(buffer) = self.outputs.pop() else { return Some(Vec::with_capacity(LEAST)) };
+        let Some(buffer) = self.outputs.pop() else { return Some(Vec::with_capacity(WORTH_KEEPING)) };
         self.bytes -= buffer.capacity();
         Some(buffer)
     }
@@ -102,7 +102,7 @@ impl Spare {
     pub(crate) fn give_input(&mut self, mut buffer: BytesMut, whole: usize) {
         buffer.clear();
         let is_whole = buffer.capacity() == whole || buffer.try_reclaim(whole);
-        if whole >= LEAST && is_whole && self.has_room_for(buffer.capacity()) {
+        if whole >= WORTH_KEEPING && is_whole && self.has_room_for(buffer.capacity()) {
             self.bytes += buffer.capacity();
             self.inputs.push(buffer);
         }
@@ -112,7 +112,7 @@ impl Spare {
     #[inline]
     pub(crate) fn give_output(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
-        if buffer.capacity() >= LEAST && self.has_room_for(buffer.capacity()) {
+        if buffer.capacity() >= WORTH_KEEPING && self.has_room_for(buffer.capacity()) {
             self.bytes += buffer.capacity();
             self.outputs.push(buffer);
         }

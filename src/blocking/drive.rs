@@ -184,6 +184,14 @@ pub(super) fn read<Io: Transport>(
     Ok(())
 }
 
+/// Clearing this much, where there is room for it, is nothing beside a system call, and a burst after silence
+/// needs fewer reads.
+const LEAST: usize = 16 << 10;
+
+/// What has just been cleared is to be in the processor's caches still when the read fills it. Larger reads
+/// save less than that.
+const MOST: usize = 64 << 10;
+
 /// Appends what one read brings to the input.
 ///
 /// [`Read`] wants its room cleared, so this asks for about as much as reads have brought lately, not for all
@@ -202,13 +210,6 @@ fn append<Io: Read>(io: &mut Io, receive: &mut ReceiveHalf) -> io::Result<usize>
     input.truncate(held + read.as_ref().map_or(0, |len| *len.min(&asked)));
     read
 }
-
-/// Clearing this much is nothing beside a system call, and a burst after silence needs fewer reads.
-const LEAST: usize = 16 << 10;
-
-/// What has just been cleared is to be in the processor's caches still when the read fills it. Larger reads
-/// save less than that.
-const MOST: usize = 64 << 10;
 
 /// Tells the machine the time, if it waits for it.
 pub(super) fn look(receive: &mut ReceiveHalf, clock: &Clock) -> bool {

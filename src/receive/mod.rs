@@ -48,7 +48,7 @@ pub struct ReceiveHalf {
     delivery: Delivery,
     /// The MASK bit that every frame of the peer must have.
     mask_bit: u8,
-    /// Data was handed out that the timers were not told of: it came no later than the last input.
+    /// Data was handed out that the timers were not told of: it came no later than the last sign of life.
     data_seen: bool,
     orders: Orders,
     /// Why nothing more will arrive, though what has arrived may still be handed out.
