@@ -18,29 +18,9 @@ mod counting;
 use std::time::Duration;
 
 use bytes::{Buf, BufMut, Bytes};
-use common::{masked, plain};
+use common::{client, drain, give, masked, plain, server};
 use counting::{assert_steady, held};
 use sansock::{Config, Connection, Delivery, Event, Message, Prepared, Timestamp};
-
-fn server() -> Connection {
-    Connection::server(Config::default(), Timestamp::EPOCH)
-}
-
-fn client() -> Connection {
-    Connection::client(Config::default(), [7; 32], Timestamp::EPOCH)
-}
-
-fn give(end: &mut Connection, bytes: &[u8]) {
-    end.input().put_slice(bytes);
-    end.handle_input(Timestamp::EPOCH);
-}
-
-fn drain(end: &mut Connection) {
-    while end.output().has_remaining() {
-        let len = end.output().chunk().len();
-        end.output().advance(len);
-    }
-}
 
 #[test]
 fn receiving_allocates_nothing() {

@@ -31,11 +31,6 @@ fn server_with(delivery: Delivery) -> Connection {
     Connection::server(config, NOW)
 }
 
-fn give(connection: &mut Connection, bytes: &[u8]) {
-    connection.input().put_slice(bytes);
-    connection.handle_input(NOW);
-}
-
 /// Relays all there is back to where it came from.
 fn relay_all(connection: &mut Connection) {
     while let Some((event, send)) = connection.poll_with_send().unwrap() {
@@ -343,13 +338,6 @@ fn a_limit_holds_for_all_spare_buffers() {
             server.return_buffers(&mut spare);
         }
         assert!(spare.capacity() <= limit && spare.capacity() + (256 << 10) > limit, "{spare:?}");
-    }
-}
-
-fn drain(connection: &mut Connection) {
-    while connection.output().has_remaining() {
-        let len = connection.output().chunk().len();
-        connection.output().advance(len);
     }
 }
 

@@ -65,6 +65,10 @@ enum State {
 
 impl SendHalf {
     pub(crate) fn new(config: &Config, keys: Option<Box<StdRng>>) -> Self {
+        SendHalf::empty(config.output_high_water, keys)
+    }
+
+    fn empty(high_water: usize, keys: Option<Box<StdRng>>) -> Self {
         SendHalf {
             output: Output::default(),
             keys,
@@ -73,7 +77,7 @@ impl SendHalf {
             pong: None,
             pong_end: 0,
             pong_bytes: 0,
-            high_water: config.output_high_water,
+            high_water,
             deflating: None,
             uncompressed: false,
         }
@@ -210,18 +214,7 @@ impl SendHalf {
             keys.fill_bytes(&mut seed);
             Box::new(StdRng::from_seed(seed))
         });
-        SendHalf {
-            output: Output::default(),
-            keys,
-            state: State::Between,
-            close_sent: None,
-            pong: None,
-            pong_end: 0,
-            pong_bytes: 0,
-            high_water: self.high_water,
-            deflating: None,
-            uncompressed: false,
-        }
+        SendHalf::empty(self.high_water, keys)
     }
 
     /// Moves all that waits in `other` behind what waits here, its Close frame included. If one was

@@ -78,6 +78,20 @@ pub fn output(connection: &mut Connection) -> Vec<u8> {
     bytes
 }
 
+/// Gives bytes to a connection, and takes no events.
+pub fn give(connection: &mut Connection, bytes: &[u8]) {
+    connection.input().put_slice(bytes);
+    connection.handle_input(Timestamp::EPOCH);
+}
+
+/// Lets a transport take all output, a piece at a time.
+pub fn drain(connection: &mut Connection) {
+    while connection.output().has_remaining() {
+        let len = connection.output().chunk().len();
+        connection.output().advance(len);
+    }
+}
+
 /// How many bytes the receive buffer holds.
 pub fn held(connection: &mut Connection) -> usize {
     isize::MAX as usize - connection.input().remaining_mut()
