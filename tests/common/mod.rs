@@ -139,16 +139,27 @@ pub fn client_sees(bytes: &[u8]) -> (Vec<Seen>, Vec<u8>) {
 }
 
 pub fn sees(bytes: &[u8], new: impl Fn() -> Connection) -> (Vec<Seen>, Vec<u8>) {
-    let outcomes = DELIVERIES.map(|cuts| {
+    let outcome = |cuts: &[usize]| {
         let mut connection = new();
         let seen = feed(&mut connection, bytes, cuts);
         (seen, output(&mut connection))
-    });
-    for outcome in &outcomes {
-        assert_eq!(outcome, &outcomes[0], "what comes out depends on how the bytes are cut");
+    };
+    let [blob, others @ ..] = DELIVERIES;
+    let first = outcome(blob);
+    for cuts in others.iter().map(|cuts| cuts.to_vec()).chain((0..4).map(random_cuts)) {
+        assert_eq!(outcome(&cuts), first, "what comes out depends on how the bytes are cut: {cuts:?}");
     }
-    let [first, ..] = outcomes;
     first
+}
+
+/// Sizes from 1 to 40 without a pattern, the same ones for the same seed.
+pub fn random_cuts(seed: u32) -> Vec<usize> {
+    let mut state = seed.wrapping_add(0x9e37_79b9);
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        1 + (state >> 16) as usize % 40
+    };
+    (0..97).map(|_| next()).collect()
 }
 
 /// A frame: first byte, mask if any, payload. The length takes its shortest form.

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Fails if an item or rule of README.md in this directory has no test of its name, or if that page names a test
+# that does not exist or leaves out one that does.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
+
+page=tests/hostile/README.md
+kind='(hostile_[0-9]{2}|rule_[a-h])_[a-z0-9_]*'
+there=$(cargo test --all-features --tests -- --list | sed -nE "s/^(.*::)?($kind): test$/\2/p" | sort -u)
+named=$(grep -oE "\`$kind\`" "$page" | tr -d '`' | sort -u)
+
+status=0
+complain() {
+  echo "check.sh: $1" >&2
+  status=1
+}
+for test in $(comm -13 <(echo "$there") <(echo "$named")); do complain "$test is named in $page, and is not there"; done
+for test in $(comm -23 <(echo "$there") <(echo "$named")); do complain "$test is not named in $page"; done
+for item in hostile_{01..93} rule_{a..h}; do
+  grep -q "^${item}_" <<<"$there" || complain "$item has no test"
+done
+if ((status == 0)); then echo "hostile inputs: 93 items and 8 rules, $(wc -l <<<"$there") tests"; fi
+exit $status

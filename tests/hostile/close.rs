@@ -1,0 +1,1 @@
+//! Items 51 to 55 and rule H: closing.

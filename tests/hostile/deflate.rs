@@ -1,0 +1,1 @@
+//! Items 56 to 75 and rule C: compressed messages.

@@ -1,0 +1,1 @@
+//! Items 76 to 89 and rule D: resources, the application, concurrency.

@@ -1,0 +1,1 @@
+//! Items 44 to 50: text.
