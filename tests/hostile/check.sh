@@ -7,7 +7,7 @@ cd -- "$(dirname -- "${BASH_SOURCE[0]}")/../.."
 page=tests/hostile/README.md
 kind='(hostile_[0-9]{2}|rule_[a-h])_[a-z0-9_]*'
 there=$(cargo test --all-features --tests -- --list | sed -nE "s/^(.*::)?($kind): test$/\2/p" | sort -u)
-named=$(grep -oE "\`$kind\`" "$page" | tr -d '`' | sort -u)
+named=$(tr '`' '\n' <"$page" | sed -nE "/^$kind$/p" | sort -u)
 
 status=0
 complain() {
