@@ -11,7 +11,7 @@ mod opening;
 use core::time::Duration;
 
 use bytes::{Buf, BufMut};
-use opening::{NOW, answer, deliveries, response_with as with};
+use opening::{NOW, Opened, answer, client_of, client_opens, deliveries, response_with as with};
 use proptest::prelude::*;
 use sansock::handshake::client::{ClientRequest, Established, Handshake, Outcome, Refused, UrlError};
 use sansock::handshake::server::{self, Accept};
@@ -416,4 +416,30 @@ fn section_4_1_the_body_of_a_refusal_is_waited_for() {
     assert_eq!(refused(|handshake| handshake.input().put_slice(b" you")), "not you");
     assert_eq!(refused(Handshake::handle_eof), "not");
     assert_eq!(refused(|handshake| handshake.handle_timeout(NOW + Duration::from_secs(10))), "not");
+}
+
+#[test]
+fn rfc_9112_6_3_the_body_of_a_refusal_ends_where_its_length_says() {
+    let refused = |fields: &str, rest: &str| {
+        let response = format!("HTTP/1.1 403 Forbidden\r\n{fields}\r\n{rest}");
+        match client_opens(&Config::default(), &response) {
+            Opened::Refused { body, .. } => String::from_utf8(body).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused("Content-Length: 3\r\n", "not you"), "not");
+    assert_eq!(refused("Content-Length: 0\r\n", "HTTP/1.1 101 x\r\n\r\n"), "");
+    assert_eq!(refused("Content-Length: 20000\r\n", &"x".repeat(20_000)).len(), 16 << 10);
+
+    // Where the length means nothing, the body is what came with the head.
+    let blob = |fields: &str| {
+        let response = format!("HTTP/1.1 403 Forbidden\r\n{fields}\r\n5\r\nnot y");
+        let Opened::Refused { body, .. } = client_of(&Config::default(), &[response.as_bytes()]) else {
+            panic!("no refusal");
+        };
+        body
+    };
+    for fields in ["Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "Content-Length: +3\r\n", ""] {
+        assert_eq!(blob(fields), b"5\r\nnot y", "{fields:?}");
+    }
 }
