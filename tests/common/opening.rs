@@ -9,6 +9,8 @@
     reason = "shared by tests that use parts of it"
 )]
 
+use std::io::Read;
+
 use bytes::{Buf, BufMut};
 use sansock::handshake::client::{self, ClientRequest, Outcome};
 use sansock::handshake::server::{self, Accept};
@@ -69,6 +71,17 @@ pub fn response_with(name: &str, values: &[&str]) -> String {
     let answer = answer();
     let good = [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", &*answer)];
     head("HTTP/1.1 101 Switching Protocols", &replaced(&good, name, values))
+}
+
+/// Reads a head, and nothing of what is behind it.
+pub fn read_head(from: &mut impl Read) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        from.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    head
 }
 
 /// The bytes in pieces of the sizes that `cuts` says in turn.

@@ -13,7 +13,7 @@ use sansock::tokio::{Error, accept, accept_request, connect_over};
 use sansock::{Config, blocking};
 
 use super::io::{End, Step, config, duplex, guard, poll_once};
-use super::opening::{GOOD, KEY, answer_to, head, request_with};
+use super::opening::{GOOD, KEY, answer_to, head, read_head, request_with};
 use super::serving::{Served, Shim};
 use crate::common::{masked, plain};
 
@@ -63,16 +63,6 @@ fn judgement_of(shim: Shim, say: Say<'_>) -> (Result<(), Error>, Vec<u8>) {
     let _reset_or_ended = io.read_to_end(&mut rest);
     drop(io);
     (connecting.join().unwrap(), rest)
-}
-
-fn read_head(io: &mut TcpStream) -> Vec<u8> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        io.read_exact(&mut byte).unwrap();
-        head.push(byte[0]);
-    }
-    head
 }
 
 /// A head of this size.
