@@ -356,7 +356,8 @@ fn hostile_13_a_slow_peer_of_a_blocking_end_is_left_at_the_deadline() {
     let (_server, io) = tcp();
     let request = ClientRequest::new("ws://a/").unwrap();
     let request = request.header("X", &"x".repeat(32 << 20)).unwrap();
-    assert!(blocking::connect_over(io, request, soon()).is_err());
+    let error = blocking::connect_over(io, request, soon()).unwrap_err();
+    assert!(matches!(error, Error::Handshake(HandshakeError::TimedOut)), "{error:?}");
 }
 
 #[tokio::test(start_paused = true)]
