@@ -4,60 +4,27 @@
 //! Each response is delivered as one blob, byte by byte, and in random pieces; the outcome must be one.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod common;
+#[path = "common/opening.rs"]
+mod opening;
+
 use core::time::Duration;
 
 use bytes::{Buf, BufMut};
+use opening::{NOW, Opened, answer, client_of, client_opens, deliveries, response_with as with};
 use proptest::prelude::*;
 use sansock::handshake::client::{ClientRequest, Established, Handshake, Outcome, Refused, UrlError};
 use sansock::handshake::server::{self, Accept};
 use sansock::handshake::{HandshakeError, InvalidHeader, Response, accept_key};
-use sansock::{Config, Connection, Event, Output, Timestamp};
-
-const NOW: Timestamp = Timestamp::EPOCH;
-
-fn client() -> Handshake {
-    let request = ClientRequest::new("ws://example.com/chat").unwrap();
-    let request = request.protocol("v2.chat").unwrap().protocol("v1.chat").unwrap();
-    Handshake::new(request, Config::default(), [7; 32], NOW)
-}
+use sansock::{Config, Connection, Event, Output};
 
 fn drain(output: &mut Output) -> String {
     let len = output.remaining();
     String::from_utf8(output.copy_to_bytes(len).to_vec()).unwrap()
 }
 
-/// The answer to the key of `client()`.
-fn answer() -> String {
-    let request = drain(client().output());
-    let (_, key) = request.split_once("Sec-WebSocket-Key: ").unwrap();
-    accept_key(key.split_once("\r\n").unwrap().0)
-}
-
-/// A good 101 but for the fields of one name, which have these values.
-fn with(name: &str, values: &[&str]) -> String {
-    let answer = answer();
-    let good =
-        [("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", answer.as_str())];
-    let mut fields: Vec<_> = good.into_iter().filter(|(known, _)| *known != name).collect();
-    fields.extend(values.iter().map(|value| (name, *value)));
-    let fields = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n"));
-    format!("HTTP/1.1 101 Switching Protocols\r\n{}\r\n", fields.collect::<String>())
-}
-
-fn deliveries(bytes: &[u8]) -> Vec<Vec<&[u8]>> {
-    let mut random = 0x9e37_79b9_u32;
-    let mut splits = vec![vec![bytes], bytes.chunks(1).collect()];
-    for _ in 0..3 {
-        let (mut rest, mut pieces) = (bytes, Vec::new());
-        while !rest.is_empty() {
-            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            let (piece, behind) = rest.split_at((1 + (random >> 16) as usize % 40).min(rest.len()));
-            pieces.push(piece);
-            rest = behind;
-        }
-        splits.push(pieces);
-    }
-    splits
+fn client() -> Handshake {
+    opening::client(Config::default())
 }
 
 /// Feeds pieces until there is an outcome; gives it with what was not fed.
@@ -449,4 +416,30 @@ fn section_4_1_the_body_of_a_refusal_is_waited_for() {
     assert_eq!(refused(|handshake| handshake.input().put_slice(b" you")), "not you");
     assert_eq!(refused(Handshake::handle_eof), "not");
     assert_eq!(refused(|handshake| handshake.handle_timeout(NOW + Duration::from_secs(10))), "not");
+}
+
+#[test]
+fn rfc_9112_6_3_the_body_of_a_refusal_ends_where_its_length_says() {
+    let refused = |fields: &str, rest: &str| {
+        let response = format!("HTTP/1.1 403 Forbidden\r\n{fields}\r\n{rest}");
+        match client_opens(&Config::default(), &response) {
+            Opened::Refused { body, .. } => String::from_utf8(body).unwrap(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused("Content-Length: 3\r\n", "not you"), "not");
+    assert_eq!(refused("Content-Length: 0\r\n", "HTTP/1.1 101 x\r\n\r\n"), "");
+    assert_eq!(refused("Content-Length: 20000\r\n", &"x".repeat(20_000)).len(), 16 << 10);
+
+    // Where the length means nothing, the body is what came with the head.
+    let blob = |fields: &str| {
+        let response = format!("HTTP/1.1 403 Forbidden\r\n{fields}\r\n5\r\nnot y");
+        let Opened::Refused { body, .. } = client_of(&Config::default(), &[response.as_bytes()]) else {
+            panic!("no refusal");
+        };
+        body
+    };
+    for fields in ["Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "Content-Length: +3\r\n", ""] {
+        assert_eq!(blob(fields), b"5\r\nnot y", "{fields:?}");
+    }
 }

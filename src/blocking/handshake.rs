@@ -68,7 +68,10 @@ where
     let limit = config.handshake_timeout;
     let mut handshake =
         client::Handshake::new(request, shim::with_pool(config), shim::seed()?, Timestamp::EPOCH);
-    write(&mut io, handshake.output(), limit)?;
+    write(&mut io, handshake.output(), limit).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => HandshakeError::TimedOut.into(),
+        _ => Error::Io(error),
+    })?;
     loop {
         match handshake.poll()? {
             Some(Outcome::Established(established)) => {
@@ -189,15 +192,18 @@ fn refuse<Io: Transport>(mut io: Io, mut answer: Output) -> io::Result<()> {
     Ok(())
 }
 
-/// Writes all output within `limit`, as far as the transport knows timeouts.
+/// Writes all output within `limit`, as far as the transport knows timeouts. [`TimedOut`] if it takes longer.
+///
+/// [`TimedOut`]: io::ErrorKind::TimedOut
 fn write(io: &mut impl Transport, output: &mut Output, limit: Duration) -> io::Result<()> {
     let given = io.write_timeout()?;
-    io.set_write_timeout(Some(limit.min(given.unwrap_or(Duration::MAX)).max(Duration::from_millis(1))))?;
     let started = Instant::now();
     while output.has_remaining() {
-        if started.elapsed() > limit {
+        let left = limit.saturating_sub(started.elapsed());
+        if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
+        io.set_write_timeout(Some(left.min(given.unwrap_or(Duration::MAX))))?;
         // Head and body leave together.
         let mut pieces = [IoSlice::new(&[]); 2];
         let count = output.chunks_vectored(&mut pieces);
@@ -205,6 +211,8 @@ fn write(io: &mut impl Transport, output: &mut Output, limit: Duration) -> io::R
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(len) => output.advance(len),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            // The limit comes first, whatever timeout the application has set besides.
+            Err(error) if is_would_block(&error) && started.elapsed() + super::drive::TICK >= limit => {}
             Err(error) => return Err(error),
         }
     }

@@ -62,5 +62,12 @@ fn protocol<'a>(headers: &Headers, offered: &'a [String]) -> Result<Option<&'a s
 
 /// How long the body of a refusal says it is, if it says so.
 pub(super) fn content_length(head: &ResponseParts) -> Option<usize> {
-    core::str::from_utf8(head.headers.first("content-length")?).ok()?.parse().ok()
+    // RFC 9112 §6.3: "If a message is received with both a Transfer-Encoding and a Content-Length header
+    // field, the Transfer-Encoding overrides the Content-Length."
+    if head.headers.first("transfer-encoding").is_some() {
+        return None;
+    }
+    // RFC 9110 §8.6: "Content-Length = 1*DIGIT"; a number to Rust may have a sign.
+    let length = core::str::from_utf8(head.headers.first("content-length")?).ok()?;
+    if length.starts_with('+') { None } else { length.parse().ok() }
 }

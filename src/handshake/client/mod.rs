@@ -68,6 +68,8 @@ struct Refusal {
     head: ResponseParts,
     /// How much of its body to wait for.
     wanted: usize,
+    /// Where its body ends, if it gets that far.
+    end: usize,
 }
 
 impl Handshake {
@@ -133,8 +135,9 @@ impl Handshake {
                 // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
                 // handles the response per HTTP [RFC2616] procedures."
                 _ => {
-                    let wanted = check::content_length(&head).unwrap_or(0).min(self.max_body);
-                    self.refused = Some(Refusal { head, wanted });
+                    let length = check::content_length(&head);
+                    let end = length.unwrap_or(usize::MAX).min(self.max_body);
+                    self.refused = Some(Refusal { head, wanted: length.map_or(0, |_| end), end });
                     return Ok(self.refuse());
                 }
             }
@@ -172,8 +175,12 @@ impl Handshake {
         if self.intake.input().len() < wanted && !self.intake.is_eof() {
             return None;
         }
-        let Refusal { head, .. } = self.refused.take()?;
-        Some(Outcome::Refused(Refused::new(head, self.intake.finish().bytes)))
+        let Refusal { head, end, .. } = self.refused.take()?;
+        // RFC 9112 §6.3: "If a valid Content-Length header field is present without Transfer-Encoding,
+        // its decimal value defines the expected message body length in octets."
+        let mut body = self.intake.finish().bytes;
+        body.truncate(end);
+        Some(Outcome::Refused(Refused::new(head, body)))
     }
 
     fn establish(&mut self, head: ResponseParts) -> Result<Option<Outcome>, HandshakeError> {

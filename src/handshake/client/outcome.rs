@@ -131,7 +131,9 @@ impl Refused {
         self.head.headers.first(name)
     }
 
-    /// The body as far as it had come with the head, in the transfer coding in which it came.
+    /// The body: as much as its `Content-Length` says, or what had come with the head if it says nothing,
+    /// in the transfer coding in which it came. It is cut at [`Config::max_head`], and shorter where the
+    /// transport or the time ended.
     #[must_use]
     pub fn body(&self) -> &[u8] {
         &self.body
