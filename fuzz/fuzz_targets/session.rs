@@ -53,6 +53,7 @@ pub struct Session<'a> {
     is_lent: bool,
     meter: Meter,
     new: usize,
+    has_closed: bool,
     pub now: Timestamp,
     pub outcome: Outcome,
 }
@@ -83,6 +84,7 @@ impl<'a> Session<'a> {
             is_lent: false,
             new: meter.owned(),
             meter,
+            has_closed: false,
             now: Timestamp::EPOCH,
             outcome: Outcome::default(),
         }
@@ -218,7 +220,7 @@ impl<'a> Session<'a> {
     /// The application closes.
     pub fn close(&mut self) {
         let connection = &mut self.connection;
-        let _ = self.meter.run(|| connection.close(CloseCode::NORMAL, "bye"));
+        self.has_closed |= self.meter.run(|| connection.close(CloseCode::NORMAL, "bye")).is_ok();
     }
 
     /// Lets time pass without any input until nothing is left to wait for.
@@ -291,8 +293,10 @@ impl<'a> Session<'a> {
         };
         // If this endpoint has said a last word before, that is what counts.
         let report = self.outcome.closed.expect("it is over");
-        let code = report.sent.map_or(code, |sent| Some(sent.code()));
-        if let Some(code) = code {
+        let may_have_closed = self.has_closed || self.setup.config.idle_timeout.is_some();
+        let first = report.sent.map(|sent| sent.code());
+        let first = first.filter(|sent| may_have_closed && *sent == CloseCode::NORMAL);
+        if let Some(code) = first.or(code) {
             let payload = close.expect("a Close frame");
             assert!(payload.starts_with(&code.get().to_be_bytes()), "{payload:02x?}, not {code}");
         }
