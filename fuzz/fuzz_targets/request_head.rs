@@ -18,6 +18,7 @@
 
 #![no_main]
 
+mod behind;
 mod counted;
 mod head;
 mod input;
@@ -31,6 +32,7 @@ use sansock::handshake::server::{Accept, Handshake, Rejection, Request};
 use sansock::handshake::{HandshakeError, Response, accept_key, extension};
 use sansock::{Config, Connection, Timestamp};
 
+use crate::behind::{events, take};
 use crate::counted::{Meter, aside};
 use crate::head::Head;
 use crate::input::Input;
@@ -200,8 +202,8 @@ impl Setup {
         fresh.handle_input(NOW);
         connection.input().put_slice(&wire[given..]);
         connection.handle_input(NOW);
-        let events = events(&mut connection);
-        assert_eq!(events, self::events(&mut fresh));
+        let seen = events(&mut connection);
+        assert_eq!(seen, events(&mut fresh));
         let output = take(connection.output());
         let (answer, behind) = output.split_at(head::end(&output).expect("a whole head"));
         assert_eq!(behind, take(fresh.output()));
@@ -215,7 +217,7 @@ impl Setup {
         assert_eq!(answer.only("sec-websocket-protocol"), protocol.as_ref().map(String::as_bytes));
         let agreed = agreed.map(|agreed| agreed.to_string());
         assert_eq!(answer.only("sec-websocket-extensions"), agreed.as_ref().map(String::as_bytes));
-        Outcome::Accepted(output, events)
+        Outcome::Accepted(output, seen)
     }
 
     fn judge_failure(
@@ -350,21 +352,5 @@ fn assert_refuses(output: &[u8], status: u16, body: &[u8]) {
         405 => assert!(head.list("allow").contains(&&b"GET"[..])),
         426 => assert_eq!(head.only("sec-websocket-version"), Some(&b"13"[..])),
         _ => {}
-    }
-}
-
-fn take(output: &mut impl Buf) -> Vec<u8> {
-    output.copy_to_bytes(output.remaining()).to_vec()
-}
-
-/// All events there are, and the error, as text.
-fn events(connection: &mut Connection) -> String {
-    let mut text = String::new();
-    loop {
-        match connection.poll_event() {
-            Ok(Some(event)) => text += &format!("{event:?}\n"),
-            Ok(None) => return text + &format!("{:?}", connection.closed()),
-            Err(error) => return text + &format!("{error:?} {:?}", connection.closed()),
-        }
     }
 }
