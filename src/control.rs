@@ -111,6 +111,8 @@ pub(crate) struct ControlPayload {
 }
 
 impl ControlPayload {
+    pub(crate) const EMPTY: Self = ControlPayload { len: 0, bytes: [0; MAX_CONTROL] };
+
     /// `None` if `payload` is longer than a control frame may be.
     pub(crate) fn new(payload: &[u8]) -> Option<Self> {
         let mut bytes = [0; MAX_CONTROL];

@@ -277,6 +277,24 @@ fn a_steady_state_allocates_nothing() {
     }
 }
 
+/// Two bytes of such a message, in the read that brought a compressed one, pinned 47 KiB.
+#[test]
+fn an_uncompressed_message_under_way_keeps_no_decoder() {
+    let compressed = plain(0xc1, &Encoder::new(9, 15, false).message(b"Hello"));
+    let read = [compressed, plain(0x01, b"more")].concat();
+    let mut deflate = Deflate::default();
+    (deflate.send_takeover, deflate.receive_takeover) = (false, false);
+    let (mut client, _server) = pair(&Config::default(), &deflate);
+    let ((), kept, peak) = held(|| {
+        client.input().put_slice(&read);
+        client.handle_input(NOW);
+        assert!(matches!(client.poll_event(), Ok(Some(Event::Text(text))) if &*text == "Hello"));
+        rest(&mut client);
+    });
+    assert!(peak > 40 << 10, "no decoder was made: {peak}");
+    assert!(kept <= 1 << 10, "{kept}");
+}
+
 #[test]
 fn a_cleared_pool_has_room_for_newcomers() {
     let pool = Pool::new(3);

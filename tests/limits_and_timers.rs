@@ -155,6 +155,26 @@ fn any_byte_is_a_sign_of_life() {
 }
 
 #[test]
+fn keepalive_pings_that_a_peer_does_not_read_do_not_pile_up() {
+    let ends = [(server(), masked(0x8a, b""), 2), (client(), plain(0x8a, b""), 6)];
+    for (mut connection, pong, ping) in ends {
+        let mut now = Timestamp::EPOCH;
+        for _ in 0..2000 {
+            now = now + 20 * SECOND;
+            connection.handle_timeout(now);
+            connection.input().put_slice(&pong);
+            connection.handle_input(now);
+            assert!(connection.poll_event().unwrap().is_some());
+        }
+        assert!(connection.buffered() < 100 * ping, "{}", connection.buffered());
+        // Once it reads it is asked again.
+        drain(&mut connection);
+        connection.handle_timeout(now + 20 * SECOND);
+        assert_eq!(output(&mut connection).len(), ping);
+    }
+}
+
+#[test]
 fn nothing_that_arrived_is_lost_to_a_deadline() {
     let mut server = server();
     server.input().put_slice(&masked(0x81, b"late, but here"));

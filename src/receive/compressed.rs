@@ -81,9 +81,10 @@ impl ReceiveHalf {
         Ok(Step::Found)
     }
 
-    /// All input is used up: between messages nobody needs the decoder.
+    /// All input is used up: unless a compressed message is under way nobody needs the decoder.
     pub(super) fn release_inflater(&mut self) {
-        if let (None, Some(inflating)) = (self.open, &mut self.inflating) {
+        let is_needed = self.open.is_some() && self.frame.is_compressed;
+        if let (false, Some(inflating)) = (is_needed, &mut self.inflating) {
             inflating.release();
         }
     }

@@ -21,11 +21,11 @@ use crate::output::Output;
 use crate::receive::Kind;
 use crate::spare::Spare;
 
-/// How many bytes of pongs may wait: enough to answer each of a burst of pings, too few to be worth a
-/// flood of them.
+/// How many bytes of pongs and keepalive pings may wait: enough to answer each of a burst of pings, too few to
+/// be worth a flood of them.
 const MAX_PONG_BYTES: u16 = 1 << 10;
 
-/// What a pong counts for besides its payload: the largest header.
+/// What each counts for besides its payload: the largest header.
 const PONG_HEADER: u16 = 14;
 
 /// The sending half of a connection: commands go in, bytes come out of [`output`](Self::output).
@@ -42,9 +42,9 @@ pub struct SendHalf {
     close_sent: Option<Box<CloseFrame>>,
     /// The newest ping's answer, while as many older ones as may be still wait in the output.
     pong: Option<Box<ControlPayload>>,
-    /// Where in the output the last pong ends, counted like [`Output::written`].
+    /// Where in the output the last pong or keepalive ping ends, counted like [`Output::written`].
     pong_end: u64,
-    /// How many bytes of pongs were queued since none was waiting.
+    /// How many bytes of them were queued since none was waiting.
     pong_bytes: u16,
     high_water: usize,
     /// What compresses messages, if that was negotiated.
@@ -133,7 +133,7 @@ impl SendHalf {
         }
         match control.0 {
             Order::Pong(payload) => self.answer(payload),
-            Order::Ping => self.copy_frame(Header::of_data(OpCode::Ping, 0), &[]),
+            Order::Ping => self.ask(),
             Order::Finish(Last::Close(code)) => self.queue_close(code.map(CloseFrame::from_code)),
             Order::Finish(Last::Stop) => {
                 // What is queued stays: a peer that has ended its side may still read.
@@ -263,18 +263,34 @@ impl SendHalf {
     /// Sends a pong; or lets it wait, in the place of an older one, while the peer takes none of those
     /// that were sent.
     fn answer(&mut self, payload: ControlPayload) {
-        if self.output.written() >= self.pong_end {
-            self.pong_bytes = 0;
-        }
         // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in
         // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
         // the most recently processed Ping frame."
-        if self.pong_bytes + u16::from(payload.len()) > MAX_PONG_BYTES {
+        if !self.has_room_for(payload.len()) {
             self.pong = Some(Box::new(payload));
             return;
         }
         self.pong = None;
-        self.copy_frame(Header::of_data(OpCode::Pong, payload.len().into()), payload.as_bytes());
+        self.automatic(OpCode::Pong, &payload);
+    }
+
+    /// Sends a keepalive ping, unless a peer that sends but does not read has many of them to read already.
+    fn ask(&mut self) {
+        if self.has_room_for(0) {
+            self.automatic(OpCode::Ping, &ControlPayload::EMPTY);
+        }
+    }
+
+    /// Whether another frame that nobody asked to send may wait.
+    fn has_room_for(&mut self, len: u8) -> bool {
+        if self.output.written() >= self.pong_end {
+            self.pong_bytes = 0;
+        }
+        self.pong_bytes + u16::from(len) <= MAX_PONG_BYTES
+    }
+
+    fn automatic(&mut self, opcode: OpCode, payload: &ControlPayload) {
+        self.copy_frame(Header::of_data(opcode, payload.len().into()), payload.as_bytes());
         self.pong_bytes += PONG_HEADER + u16::from(payload.len());
         self.pong_end = self.output.written() + self.output.remaining() as u64;
     }

@@ -1,0 +1,15 @@
+//! Any bytes to a server: see `stream.rs`.
+
+#![no_main]
+
+mod counted;
+mod input;
+mod outcome;
+mod session;
+mod setup;
+mod stream;
+mod wire;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|bytes: &[u8]| stream::run(bytes, false));
