@@ -2,12 +2,13 @@
 //! then be as good as before, or have failed: bytes that never were must not be heard, and none said twice.
 //!
 //! The library calls: the transport of a shim; the `write` of `offer`; conversions `Into<Message>` and
-//! `Into<Data>`; the function of `split_with`.
+//! `Into<Data>`; the function of `split_with`; and the destructor of a payload that the user owns.
 
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use sansock::{Config, Connection, Data, Message, blocking, tokio};
+use bytes::{Buf, Bytes};
+use sansock::{Config, Connection, Data, Message, Output, blocking, tokio};
 
 use crate::common::{Seen, binary, client, events, feed, masked, output, plain, server, text};
 use crate::io::{End, Kind, Peer, client_machine, guard, poll_once, server_machine};
@@ -196,6 +197,64 @@ fn hostile_86_a_function_that_panics_while_a_socket_is_split() {
     assert!(panics(|| socket.split_with(|_| -> (End, End) { panic!("it cannot be split") })));
     drop(end);
     assert_eq!(peer.end.pull(100), b"", "the socket is gone, and has said nothing");
+}
+
+/// A payload whose owner cannot bear to let go.
+struct Owner(Vec<u8>);
+
+impl AsRef<[u8]> for Owner {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        assert!(std::thread::panicking(), "an owner that panics");
+    }
+}
+
+#[test]
+fn hostile_86_an_owner_of_a_payload_that_panics_when_it_is_written() {
+    let payload = |first: u8| [&[first][..], &[7; 5000]].concat();
+    let sent: Vec<Vec<u8>> =
+        (0..3).flat_map(|i| [plain(0x82, &payload(i)), plain(0x81, b"between")]).collect();
+    let sent = sent.concat();
+    for step in [1, 100, 4000, 5010, 6000, 10_020, 12_000, usize::MAX] {
+        let mut server = server();
+        for i in 0..3 {
+            server.send(Bytes::from_owner(Owner(payload(i)))).unwrap();
+            server.text("between").unwrap();
+        }
+        let (mut written, mut count) = (Vec::new(), 0);
+        while server.output().has_remaining() {
+            // As a driver does it: a vectored write, then it tells what the transport took.
+            let mut pieces = [std::io::IoSlice::new(&[]); 8];
+            let output: &Output = server.output();
+            let len = output.chunks_vectored(&mut pieces);
+            let bytes = pieces[..len].iter().flat_map(|piece| piece.iter().copied());
+            let before = written.len();
+            written.extend(bytes.take(step));
+            let taken = written.len() - before;
+            assert!(taken > 0, "nothing to write, though something remains");
+            count += usize::from(panics(|| server.output().advance(taken)));
+        }
+        assert!((1..=3).contains(&count), "{count}");
+        assert!(written == sent, "steps of {step}");
+        assert_eq!(server.buffered(), 0);
+        server.text("next").unwrap();
+        assert_eq!(output(&mut server), plain(0x81, b"next"));
+    }
+}
+
+#[test]
+fn hostile_86_an_owner_of_a_payload_that_panics_when_it_is_copied() {
+    // A client masks what it sends, so the owner is dropped at once, when all is queued.
+    let mut client = client();
+    assert!(panics(|| client.send(Bytes::from_owner(Owner(vec![7; 5000])))));
+    client.text("next").unwrap();
+    let mut peer = server();
+    assert_eq!(feed(&mut peer, &output(&mut client), &[1000]), [binary(&[7; 5000]), text("next")]);
 }
 
 #[test]
