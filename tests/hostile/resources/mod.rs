@@ -3,6 +3,8 @@
 
 mod callbacks;
 mod panics;
+mod settings;
+mod time;
 
 use sansock::Connection;
 
