@@ -41,7 +41,7 @@ pub struct SendHalf {
     /// What the Close frame that was sent says.
     close_sent: Option<Box<CloseFrame>>,
     /// The newest ping's answer, while as many older ones as may be still wait in the output.
-    pong: Option<Box<ControlPayload>>,
+    pong: Option<Box<Held>>,
     /// Where in the output the last pong ends, counted like [`Output::written`].
     pong_end: u64,
     /// How many bytes of pongs were queued since none was waiting.
@@ -51,6 +51,14 @@ pub struct SendHalf {
     deflating: Option<Box<Deflating>>,
     /// The next message is not to be compressed.
     uncompressed: bool,
+}
+
+/// A pong that waits for others to be written.
+#[derive(Debug)]
+struct Held {
+    payload: ControlPayload,
+    /// How many bytes the pongs would have taken whose place this one has.
+    left_out: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -172,6 +180,12 @@ impl SendHalf {
         self.buffered() > self.high_water
     }
 
+    /// Whether the peer has pinged and pinged, and taken no pong: those that it will not get count as if they
+    /// waited.
+    pub(crate) fn is_pinged_for_nothing(&self) -> bool {
+        self.pong.as_ref().is_some_and(|pong| pong.left_out > self.high_water) && self.output.has_remaining()
+    }
+
     /// Whether a Close frame was sent, so that nothing more can be.
     #[must_use]
     pub fn is_closed(&self) -> bool {
@@ -270,7 +284,14 @@ impl SendHalf {
         // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
         // the most recently processed Ping frame."
         if self.pong_bytes + u16::from(payload.len()) > MAX_PONG_BYTES {
-            self.pong = Some(Box::new(payload));
+            match &mut self.pong {
+                None => self.pong = Some(Box::new(Held { payload, left_out: 0 })),
+                Some(held) => {
+                    let len = PONG_HEADER + u16::from(held.payload.len());
+                    held.left_out = held.left_out.saturating_add(len.into());
+                    held.payload = payload;
+                }
+            }
             return;
         }
         self.pong = None;
@@ -282,9 +303,9 @@ impl SendHalf {
     #[cold]
     fn release_pong(&mut self) {
         if self.output.written() >= self.pong_end
-            && let Some(payload) = self.pong.take()
+            && let Some(pong) = self.pong.take()
         {
-            self.answer(*payload);
+            self.answer(pong.payload);
         }
     }
 

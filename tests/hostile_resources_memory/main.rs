@@ -17,6 +17,7 @@ mod io;
 
 mod flood;
 mod many;
+mod pings;
 mod slow;
 mod transport;
 
