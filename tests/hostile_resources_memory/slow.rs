@@ -18,8 +18,8 @@ const GIBIBYTE: usize = 1 << 30;
 const MESSAGE: usize = 64 << 10;
 const COUNT: usize = GIBIBYTE / MESSAGE;
 
-/// What a connection takes at the most, where the mark is 1 MiB: up to the mark and one message, behind as much
-/// that was written already, in a buffer that doubles and is then copied to one that fits.
+/// What a connection takes at the most, where the mark is 1 MiB: up to the mark and one message, behind as
+/// much that was written already, in a buffer that doubles and is then copied to one that fits.
 const MOST: isize = 6 * MIB;
 /// What the thread keeps for all of them, by default.
 const SPARE: isize = 4 * MIB;

@@ -1,5 +1,5 @@
-//! Items 76 to 80, 86 to 89 and rule D: resources and the application. Where it is counted in bytes, that is in
-//! `tests/hostile_resources_memory/`; item 85 has processes to itself, in `tests/hostile_allocation.rs`.
+//! Items 76 to 80, 86 to 89 and rule D: resources and the application. Where it is counted in bytes, that is
+//! in `tests/hostile_resources_memory/`; item 85 has processes to itself, in `tests/hostile_allocation.rs`.
 
 mod callbacks;
 mod panics;

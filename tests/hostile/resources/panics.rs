@@ -1,5 +1,6 @@
-//! Item 86: code of the user's panics while the library calls it, and somebody catches that. The connection must
-//! then be as good as before, or have failed: bytes that never were must not be heard, and none said twice.
+//! Item 86: code of the user's panics while the library calls it, and somebody catches that. The connection
+//! must then be as good as before, or have failed: bytes that never were must not be heard, and none said
+//! twice.
 //!
 //! The library calls: the transport of a shim; the `write` of `offer`; conversions `Into<Message>` and
 //! `Into<Data>`; the function of `split_with`; and the destructor of a payload that the user owns.

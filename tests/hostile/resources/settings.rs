@@ -1,6 +1,6 @@
-//! Item 89: nonsense in a configuration. Any value is legal, and means what it says: each field at 0, at 1 and at
-//! its largest, alone and together with each other one, in both roles. Constructors that take no nonsense say so
-//! by `None`, and system calls by an error.
+//! Item 89: nonsense in a configuration. Any value is legal, and means what it says: each field at 0, at 1
+//! and at its largest, alone and together with each other one, in both roles. Constructors that take no
+//! nonsense say so by `None`, and system calls by an error.
 
 use std::collections::BTreeSet;
 use std::io::ErrorKind;

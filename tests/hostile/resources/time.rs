@@ -1,5 +1,5 @@
-//! Item 88: clocks that jump, and deadlines of nothing and of for ever. Nothing panics or overflows, and nobody
-//! who follows [`Connection::poll_timeout`] is kept busy by it.
+//! Item 88: clocks that jump, and deadlines of nothing and of for ever. Nothing panics or overflows, and
+//! nobody who follows [`Connection::poll_timeout`] is kept busy by it.
 
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
