@@ -21,6 +21,9 @@ const MOST_KEPT: usize = 2 << 20;
 /// A queue that outgrows this gets [`KEPT`] at once: growing by and by would copy it again and again.
 const SMALL: usize = 4 << 10;
 
+/// The least that a queue gets: room for the small answers to what one read brings.
+const LEAST: usize = 512;
+
 /// Bytes that wait to be written, in order: a [`Buf`].
 ///
 /// Frame heads, small payloads and masked payloads stand in one flat buffer; large owned payloads, and
@@ -92,7 +95,7 @@ impl Output {
         if (SMALL..KEPT).contains(&wanted) {
             self.flat.reserve_exact(KEPT - self.flat.len());
         } else {
-            self.flat.reserve(len);
+            self.flat.reserve(len.max(LEAST));
         }
     }
 

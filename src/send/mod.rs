@@ -51,6 +51,9 @@ pub struct SendHalf {
     deflating: Option<Box<Deflating>>,
     /// The next message is not to be compressed.
     uncompressed: bool,
+    /// What a driver wrote last was much: so may be what comes next. It stands here because there is a gap.
+    #[cfg(feature = "tokio")]
+    pub(crate) writes_much: bool,
 }
 
 /// A pong that waits for others to be written.
@@ -88,6 +91,8 @@ impl SendHalf {
             high_water,
             deflating: None,
             uncompressed: false,
+            #[cfg(feature = "tokio")]
+            writes_much: false,
         }
     }
 

@@ -16,6 +16,7 @@ mod counting;
 mod io;
 
 mod flood;
+mod handlers;
 mod many;
 mod pings;
 mod slow;
