@@ -412,10 +412,11 @@ impl Connection {
         self.receive.ends_transport() && !self.send.output_ref().has_remaining()
     }
 
-    /// Whether to read: the transport has not ended, and no more output waits than it should.
+    /// Whether to read: the transport has not ended, and no more output waits than it should. Pongs that the
+    /// peer will not get, because it has pinged again before it took them, count as if they waited.
     #[must_use]
     pub fn wants_input(&self) -> bool {
-        self.receive.wants_input() && !self.is_above_high_water()
+        self.receive.wants_input() && !self.is_above_high_water() && !self.send.is_pinged_for_nothing()
     }
 
     /// Whether the driver is done: the conversation is over, and either both directions of the

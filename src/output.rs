@@ -21,6 +21,9 @@ const MOST_KEPT: usize = 2 << 20;
 /// A queue that outgrows this gets [`KEPT`] at once: growing by and by would copy it again and again.
 const SMALL: usize = 4 << 10;
 
+/// The least that a queue gets: room for the small answers to what one read brings.
+const LEAST: usize = 512;
+
 /// Bytes that wait to be written, in order: a [`Buf`].
 ///
 /// Frame heads, small payloads and masked payloads stand in one flat buffer; large owned payloads, and
@@ -92,7 +95,7 @@ impl Output {
         if (SMALL..KEPT).contains(&wanted) {
             self.flat.reserve_exact(KEPT - self.flat.len());
         } else {
-            self.flat.reserve(len);
+            self.flat.reserve(len.max(LEAST));
         }
     }
 
@@ -220,6 +223,30 @@ impl Output {
         self.flat.get(self.head..end).unwrap_or_default()
     }
 
+    /// Skips `len` bytes, no more than there are.
+    fn skip(&mut self, mut len: usize) {
+        let Some(queue) = &mut self.spliced else {
+            self.head += len;
+            return;
+        };
+        let mut done = 0;
+        for next in &mut queue.payloads {
+            let flat = len.min(next.at - self.head);
+            let part = next.bytes.len().min(len - flat);
+            self.head += flat;
+            next.bytes.advance(part);
+            queue.len -= part as u64;
+            len -= flat + part;
+            if !next.bytes.is_empty() {
+                break;
+            }
+            done += 1;
+        }
+        self.head += len;
+        // Their owners may panic when they get them back: all is counted by then.
+        queue.payloads.drain(..done);
+    }
+
     #[inline]
     fn reset(&mut self) {
         self.flat.clear();
@@ -240,18 +267,6 @@ impl Output {
 }
 
 impl SplicedQueue {
-    /// Counts up to `len` bytes of the first payload as written, and gives how many that are.
-    fn advance(&mut self, len: usize) -> usize {
-        let Some(next) = self.payloads.front_mut() else { return 0 };
-        let part = next.bytes.len().min(len);
-        next.bytes.advance(part);
-        if next.bytes.is_empty() {
-            self.payloads.pop_front();
-        }
-        self.len -= part as u64;
-        part
-    }
-
     /// Whether it is worth keeping when it is empty.
     pub(crate) fn is_small(&self) -> bool {
         self.payloads.capacity() <= 64
@@ -324,19 +339,12 @@ impl Buf for Output {
     /// Counts `len` bytes as written; more than there are count as all.
     #[inline]
     fn advance(&mut self, len: usize) {
-        let mut len = len.min(self.remaining());
+        let len = len.min(self.remaining());
         self.written += len as u64;
         if len == self.flat.len() - self.head && self.next_spliced().is_none() {
             return self.reset();
         }
-        while len > 0 {
-            let flat = self.front().len().min(len);
-            self.head += flat;
-            len -= flat;
-            if let Some(queue) = self.spliced.as_mut().filter(|_| len > 0) {
-                len -= queue.advance(len);
-            }
-        }
+        self.skip(len);
         if self.head == self.flat.len() && self.next_spliced().is_none() {
             self.reset();
         } else {

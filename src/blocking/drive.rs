@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
-use bytes::Buf;
+use bytes::{Buf, BytesMut};
 
 use crate::shim;
 use crate::{ReceiveHalf, SendHalf, Spare, Timestamp};
@@ -18,7 +18,7 @@ std::thread_local! {
     static SPARE: RefCell<Spare> = const { RefCell::new(Spare::with_limit(MOST_SPARE)) };
 }
 
-fn with_spare(with: impl FnOnce(&mut Spare)) {
+pub(super) fn with_spare(with: impl FnOnce(&mut Spare)) {
     shim::with_spare(&SPARE, with);
 }
 
@@ -206,9 +206,23 @@ fn append<Io: Read>(io: &mut Io, receive: &mut ReceiveHalf) -> io::Result<usize>
     let asked = room.min(usual.clamp(LEAST, MOST));
     let held = input.len();
     input.resize(held + asked, 0);
-    let read = io.read(input.get_mut(held..).unwrap_or_default());
-    input.truncate(held + read.as_ref().map_or(0, |len| *len.min(&asked)));
+    let mut cleared = Cleared { input, filled: held };
+    let read = io.read(cleared.input.get_mut(held..).unwrap_or_default());
+    cleared.filled += read.as_ref().map_or(0, |len| *len.min(&asked));
     read
+}
+
+/// Input with room at its end that was cleared for a read. What the read does not fill is taken back, also if
+/// the transport panics: nobody has sent those zeros.
+struct Cleared<'a> {
+    input: &'a mut BytesMut,
+    filled: usize,
+}
+
+impl Drop for Cleared<'_> {
+    fn drop(&mut self) {
+        self.input.truncate(self.filled);
+    }
 }
 
 /// Tells the machine the time, if it waits for it.

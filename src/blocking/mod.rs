@@ -43,7 +43,7 @@ pub use handshake::{Incoming, accept, accept_request, connect, connect_over, con
 pub use split::{Reader, Writer};
 
 use crate::{CloseCode, CloseReport, Connection, Event, Message};
-use drive::{Clock, Flushed, SLICE, Sink, is_would_block, look, read};
+use drive::{Clock, Flushed, SLICE, Sink, is_would_block, look, read, with_spare};
 
 /// A WebSocket over a blocking transport.
 ///
@@ -144,6 +144,8 @@ impl<Io: Transport> WebSocket<Io> {
             if matches!(flushed, Ok(Flushed::All)) {
                 return Ok(());
             }
+            // What waits for long takes no more memory than it needs, and nothing is read meanwhile.
+            with_spare(|spare| self.connection.return_buffers(spare));
             look(self.connection.halves().0, &self.clock);
             if let Some(error) = self.connection.overdue() {
                 return Err(error.into());

@@ -2,6 +2,8 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use std::alloc::{Layout, handle_alloc_error};
+use std::panic::{UnwindSafe, catch_unwind};
 
 use zlib_rs::{DeflateConfig, DeflateFlush, InflateFlush, Status};
 
@@ -17,6 +19,12 @@ pub(super) trait Codec: Sized {
     const FORGETS: bool;
 
     fn make(settings: Self::Settings) -> Self;
+}
+
+/// Makes a codec. zlib-rs panics if there is no memory for it, and for no other reason; whatever else needs
+/// memory aborts the process then, so this does too.
+fn or_abort<T>(make: impl FnOnce() -> T + UnwindSafe) -> T {
+    catch_unwind(make).unwrap_or_else(|_| handle_alloc_error(Layout::new::<T>()))
 }
 
 /// What a compressor is made with.
@@ -61,7 +69,8 @@ impl Codec for Compressor {
             mem_level: i32::from(settings.memory_level),
             ..DeflateConfig::default()
         };
-        Compressor { codec: zlib_rs::Deflate::new_with_config(config), scratch: Vec::new() }
+        let codec = or_abort(|| zlib_rs::Deflate::new_with_config(config));
+        Compressor { codec, scratch: Vec::new() }
     }
 }
 
@@ -156,7 +165,7 @@ impl Codec for Inflater {
 
     fn make((): ()) -> Self {
         // Any window as large as the peer's is right, and zlib-rs has one size for all.
-        Inflater { codec: zlib_rs::Inflate::new(false, WindowBits::MAX.get()) }
+        Inflater { codec: or_abort(|| zlib_rs::Inflate::new(false, WindowBits::MAX.get())) }
     }
 }
 

@@ -255,8 +255,23 @@ impl ReceiveHalf {
     /// Gives memory to others before a short wait: what is dear to move stays.
     #[cfg(feature = "tokio")]
     pub(crate) fn pause(&mut self, spare: &mut Spare) {
-        if self.inbox.is_cheap_to_move() {
+        if self.holds_little() {
             self.return_buffer(spare);
+        }
+    }
+
+    /// Whether little has arrived that was not handed out.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn holds_little(&self) -> bool {
+        self.inbox.is_cheap_to_move()
+    }
+
+    /// Gives memory to others before the application looks at what has arrived, which may take it long: what is
+    /// dear to move stays.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn settle(&mut self, spare: &mut Spare) {
+        if self.holds_little() {
+            self.inbox.return_buffer(spare);
         }
     }
 

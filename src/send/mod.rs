@@ -41,7 +41,7 @@ pub struct SendHalf {
     /// What the Close frame that was sent says.
     close_sent: Option<Box<CloseFrame>>,
     /// The newest ping's answer, while as many older ones as may be still wait in the output.
-    pong: Option<Box<ControlPayload>>,
+    pong: Option<Box<Held>>,
     /// Where in the output the last pong or keepalive ping ends, counted like [`Output::written`].
     pong_end: u64,
     /// How many bytes of them were queued since none was waiting.
@@ -51,6 +51,17 @@ pub struct SendHalf {
     deflating: Option<Box<Deflating>>,
     /// The next message is not to be compressed.
     uncompressed: bool,
+    /// What a driver wrote last was much: so may be what comes next. It stands here because there is a gap.
+    #[cfg(feature = "tokio")]
+    pub(crate) writes_much: bool,
+}
+
+/// A pong that waits for others to be written.
+#[derive(Debug)]
+struct Held {
+    payload: ControlPayload,
+    /// How many bytes the pongs would have taken whose place this one has.
+    left_out: usize,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -80,6 +91,8 @@ impl SendHalf {
             high_water,
             deflating: None,
             uncompressed: false,
+            #[cfg(feature = "tokio")]
+            writes_much: false,
         }
     }
 
@@ -170,6 +183,12 @@ impl SendHalf {
     #[inline]
     pub fn is_above_high_water(&self) -> bool {
         self.buffered() > self.high_water
+    }
+
+    /// Whether the peer has pinged and pinged, and taken no pong: those that it will not get count as if they
+    /// waited.
+    pub(crate) fn is_pinged_for_nothing(&self) -> bool {
+        self.pong.as_ref().is_some_and(|pong| pong.left_out > self.high_water) && self.output.has_remaining()
     }
 
     /// Whether a Close frame was sent, so that nothing more can be.
@@ -267,7 +286,14 @@ impl SendHalf {
         // response to previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only
         // the most recently processed Ping frame."
         if !self.has_room_for(payload.len()) {
-            self.pong = Some(Box::new(payload));
+            match &mut self.pong {
+                None => self.pong = Some(Box::new(Held { payload, left_out: 0 })),
+                Some(held) => {
+                    let len = PONG_HEADER + u16::from(held.payload.len());
+                    held.left_out = held.left_out.saturating_add(len.into());
+                    held.payload = payload;
+                }
+            }
             return;
         }
         self.pong = None;
@@ -298,9 +324,9 @@ impl SendHalf {
     #[cold]
     fn release_pong(&mut self) {
         if self.output.written() >= self.pong_end
-            && let Some(payload) = self.pong.take()
+            && let Some(pong) = self.pong.take()
         {
-            self.answer(*payload);
+            self.answer(pong.payload);
         }
     }
 

@@ -186,7 +186,8 @@ impl Turn {
 }
 
 /// Ready when bytes, the end or an error of the transport were told to the machine. Otherwise its buffer is
-/// given back: a connection at rest owns none.
+/// given back: a connection at rest owns none. Nor does one keep it that has read little: its application may
+/// wait for something else before it comes back.
 pub(super) fn poll_input<Io: AsyncRead + Unpin>(
     io: &mut Io,
     cx: &mut Context<'_>,
@@ -211,6 +212,7 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
         Poll::Ready(Ok(len)) => {
             turn.read = turn.read.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
             receive.handle_input(clock.now());
+            with_spare(|spare| receive.settle(spare));
         }
         Poll::Ready(Err(error)) => {
             receive.handle_eof();

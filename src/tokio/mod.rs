@@ -50,6 +50,9 @@ pub use split::{Reader, Writer};
 use crate::{CloseCode, CloseReport, Connection, Event, Message};
 use drive::{Clock, Sink, Turn, poll_input, with_spare};
 
+/// From so many bytes on, what is written at once is worth a buffer of the thread's.
+const MUCH: u64 = 4 << 10;
+
 /// A WebSocket over a tokio transport.
 ///
 /// It is made by [`connect`], [`accept`] and their kin, or [`over`](Self::over) any connection.
@@ -240,10 +243,14 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         if self.connection.wants_input() {
             let (receive, send) = self.connection.halves();
             let read = poll_input(&mut self.io, cx, receive, &self.clock, &mut self.turn);
-            // What was received will be answered; and if nothing was, nothing will.
-            with_spare(
-                |spare| if read.is_ready() { send.borrow_buffer(spare) } else { send.return_buffer(spare) },
-            );
+            // What was received will be answered; and if nothing was, nothing will. Small answers need no large
+            // buffer, which would be kept for as long as the application takes.
+            let answers_much = send.writes_much || !receive.holds_little();
+            with_spare(|spare| match read {
+                Poll::Pending => send.return_buffer(spare),
+                Poll::Ready(_) if answers_much => send.borrow_buffer(spare),
+                Poll::Ready(_) => {}
+            });
             if let Poll::Ready(read) = read {
                 // Once the conversation is over, a reset is as good an end as any.
                 return Poll::Ready(if self.connection.is_ended() {
@@ -275,7 +282,11 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         let before = self.connection.output().written();
         let (_, send) = self.connection.halves();
         let flushed = self.sink.poll_flush(&mut self.io, cx, send);
-        if self.sink.stalled && self.connection.output().written() > before {
+        let written = self.connection.output().written() - before;
+        if written > 0 {
+            self.connection.halves().1.writes_much = written >= MUCH;
+        }
+        if self.sink.stalled && written > 0 {
             self.sink.stalled = flushed.is_pending();
             self.connection.handle_written(self.clock.now());
         }

@@ -1,6 +1,7 @@
 //! A transport in memory whose every call follows a script, and a peer at its other end.
 #![allow(
     dead_code,
+    clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     reason = "shared by tests that use parts of it"
@@ -35,9 +36,11 @@ pub(crate) enum Step {
     /// A read that says it has read more than it was given room for.
     Boast,
     Fail(ErrorKind),
+    /// Panics before anything moves.
+    Panic,
 }
 
-use Step::{Boast, Fail, Later, Move, Zero};
+use Step::{Boast, Fail, Later, Move, Panic, Zero};
 
 /// Calls that cut and delay in many ways; each is repeated for ever.
 pub(crate) const SCRIPTS: [&[Step]; 5] =
@@ -51,6 +54,14 @@ pub(crate) fn fitting<'a>(script: &[Step], sizes: &'a [usize]) -> impl Iterator<
 
 /// Everything takes two calls at least, and moves little.
 pub(crate) const WORST: &[Step] = &[Later, Move(1), Later, Later, Move(2)];
+
+/// What can be scripted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+    Flush,
+}
 
 /// What happens at each call: first one list, then another one for ever.
 #[derive(Debug)]
@@ -173,6 +184,16 @@ impl End {
         self.plan().writes.first.extend(steps);
     }
 
+    /// One call of a kind panics: the one behind so many others.
+    pub(crate) fn panic_after(&self, others: usize, kind: Kind) {
+        let steps = [vec![Move(usize::MAX); others], vec![Panic]].concat();
+        match kind {
+            Kind::Read => self.next_reads(&steps),
+            Kind::Write => self.next_writes(&steps),
+            Kind::Flush => self.next_flushes(&steps),
+        }
+    }
+
     pub(crate) fn next_flushes(&self, steps: &[Step]) {
         self.plan().flushes.first.extend(steps);
     }
@@ -255,6 +276,7 @@ impl End {
             Zero => return Some(Ok(0)),
             Boast => return Some(Ok(buf.len() + 1)),
             Fail(kind) => return Some(Err(kind.into())),
+            Panic => panic!("as the script says"),
             Later => {
                 waker.inspect(|waker| waker.wake_by_ref());
                 return None;
@@ -289,6 +311,7 @@ impl End {
             Zero => return Some(Ok(0)),
             Boast => return Some(Ok(usize::MAX)),
             Fail(kind) => return Some(Err(kind.into())),
+            Panic => panic!("as the script says"),
             Later => {
                 waker.inspect(|waker| waker.wake_by_ref());
                 return None;
@@ -321,6 +344,7 @@ impl End {
         let step = self.plan().flushes.next();
         match step {
             Fail(kind) => Some(Err(kind.into())),
+            Panic => panic!("as the script says"),
             Later => {
                 waker.inspect(|waker| waker.wake_by_ref());
                 None

@@ -1,1 +1,0 @@
-//! Items 76 to 89 and rule D: resources, the application, concurrency.
