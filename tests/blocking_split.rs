@@ -173,6 +173,16 @@ fn the_writers_close_has_a_deadline_though_the_reader_waits_already() {
     assert!(matches!(writer.send("late"), Err(Error::Send(SendError::Closed))));
 }
 
+#[test]
+fn a_keepalive_ping_that_leaves_is_no_sign_of_life() {
+    let _guard = guard();
+    let short = config(|c| {
+        (c.ping_interval, c.pong_timeout, c.close_timeout) = (Some(SHORT), SHORT, SHORT);
+    });
+    let (_silent, mut reader, _writer) = tcp(server_machine(short));
+    assert!(matches!(reader.recv(), Err(Error::Connection(Failure::TimedOut(Timer::Pong)))));
+}
+
 /// A writer that is stuck takes the wire again and again: the reader must get it in between.
 #[test]
 fn hostile_54_a_stuck_writer_does_not_keep_the_reader_from_the_end() {

@@ -85,7 +85,9 @@ impl<W: Transport> Shared<W> {
     fn flush(&self, wire: &mut Wire<W>) -> io::Result<Flushed> {
         let before = wire.send.output().written();
         let flushed = wire.sink.flush(&mut wire.io, &mut wire.send);
-        if wire.send.output().written() > before {
+        // Only what had to wait is a sign of life: anything else, such as a keepalive ping, goes into the
+        // kernel's buffer whether or not the peer is there.
+        if !matches!(flushed, Ok(Flushed::All)) && wire.send.output().written() > before {
             self.progress.store(true, Ordering::Release);
         }
         if matches!(flushed, Ok(Flushed::All)) {
