@@ -4,17 +4,17 @@
 mod common;
 mod io;
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use common::{Seen, binary, text};
 use io::Step::Later;
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, server_machine};
-use sansock::blocking::{Error, Reader, WebSocket, Writer};
-use sansock::{CloseCode, Config, Connection, Error as Failure, Event, Message, SendError, Timer};
+use sansock::blocking::{Error, Reader, Transport, WebSocket, Writer};
+use sansock::{CloseCode, Config, Connection, Endpoint, Error as Failure, Event, Message, SendError, Timer};
 
 const WIDE: usize = usize::MAX;
 const SHORT: Duration = Duration::from_millis(40);
@@ -181,6 +181,49 @@ fn a_keepalive_ping_that_leaves_is_no_sign_of_life() {
     });
     let (_silent, mut reader, _writer) = tcp(server_machine(short));
     assert!(matches!(reader.recv(), Err(Error::Connection(Failure::TimedOut(Timer::Pong)))));
+}
+
+/// The reading side of a transport. While a read waits, the writer closes and the peer answers.
+struct AnswersClose {
+    io: End,
+    peer: Peer,
+    writer: Arc<Mutex<Option<Writer<End>>>>,
+}
+
+impl Read for AnswersClose {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(mut writer) = self.writer.lock().unwrap().take() {
+            writer.close(CloseCode::NORMAL, "").unwrap();
+            assert_eq!(self.peer.hear(), [Seen::End]);
+            self.peer.end.end();
+        }
+        self.io.read(buf)
+    }
+}
+
+impl Write for AnswersClose {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        panic!("the writer has the writing side")
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for AnswersClose {}
+
+#[test]
+fn who_closes_while_the_reader_waits_has_begun() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(WIDE);
+    let slot = Arc::default();
+    let reads = |io: End| AnswersClose { io, peer, writer: Arc::clone(&slot) };
+    let socket = WebSocket::over(end, server_machine(Config::default()));
+    let (mut reader, writer) = socket.split_with(|io| (reads(io.clone()), io));
+    *slot.lock().unwrap() = Some(writer);
+    assert!(reader.recv().unwrap().is_none());
+    assert_eq!(reader.closed().unwrap().began, Endpoint::Local);
 }
 
 /// A writer that is stuck takes the wire again and again: the reader must get it in between.

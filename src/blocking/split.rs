@@ -178,9 +178,7 @@ impl<R: Transport, W: Transport> Reader<R, W> {
     }
 
     fn step(&mut self) -> Result<(), Error> {
-        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
-            self.receive.handle_close_sent();
-        }
+        self.note_close_sent();
         if self.shared.progress.swap(false, Ordering::AcqRel) {
             self.receive.handle_written(self.clock.now());
         }
@@ -188,10 +186,19 @@ impl<R: Transport, W: Transport> Reader<R, W> {
             return Ok(());
         }
         let ended = self.receive.is_ended();
-        match read(&mut self.io, &mut self.receive, &mut self.clock, SLICE) {
+        let read = read(&mut self.io, &mut self.receive, &mut self.clock, SLICE);
+        // What was read may answer a Close frame that was sent meanwhile.
+        self.note_close_sent();
+        match read {
             // Once the conversation is over, a reset is as good an end as any.
             Err(error) if !ended || is_would_block(&error) => Err(error.into()),
             _ => Ok(()),
+        }
+    }
+
+    fn note_close_sent(&mut self) {
+        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
+            self.receive.handle_close_sent();
         }
     }
 
@@ -264,12 +271,13 @@ impl<W: Transport> Writer<W> {
             }
             let closes = self.send.is_closed() && self.send.buffered() > 0;
             wire.send.append(&mut self.send)?;
-            let flushed = self.shared.flush(&mut wire);
-            drop(wire);
-            self.send.rest();
+            // Before the frame leaves: the reader must not see the answer first.
             if closes {
                 self.shared.close_sent.store(true, Ordering::Release);
             }
+            let flushed = self.shared.flush(&mut wire);
+            drop(wire);
+            self.send.rest();
             self.shared.serve();
             self.behind = !matches!(flushed, Ok(Flushed::All));
             if flushed? == Flushed::All {
