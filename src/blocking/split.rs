@@ -101,11 +101,15 @@ impl<W: Transport> Shared<W> {
     fn serve(&self) {
         while !self.orders().is_empty() {
             let Ok(mut wire) = self.wire.try_lock() else { return };
-            while let Some(order) = { self.orders().pop_front() } {
-                wire.send.handle_control(order);
-            }
+            self.carry_out(&mut wire);
             // What does not go now goes with the next write; a broken wire shows at the reader.
             let _ = self.flush(&mut wire);
+        }
+    }
+
+    fn carry_out(&self, wire: &mut Wire<W>) {
+        while let Some(order) = { self.orders().pop_front() } {
+            wire.send.handle_control(order);
         }
     }
 
@@ -207,6 +211,8 @@ impl<R: Transport, W: Transport> Reader<R, W> {
     /// Fails with `WouldBlock` if only writing is left, and the transport takes no more for now.
     fn end(&mut self) -> Result<bool, Error> {
         let mut wire = self.shared.wire();
+        // The writer may have let go of the wire and not come to it yet: the last word leaves before the end.
+        self.shared.carry_out(&mut wire);
         let flushed = self.shared.flush(&mut wire);
         if matches!(flushed, Ok(Flushed::All)) && self.receive.ends_transport() {
             let Wire { io, sink, .. } = &mut *wire;
