@@ -4,17 +4,18 @@
 mod common;
 mod io;
 
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::sync::mpsc;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use common::{Seen, binary, text};
 use io::Step::Later;
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, server_machine};
-use sansock::blocking::{Error, Reader, WebSocket, Writer};
-use sansock::{CloseCode, Config, Connection, Error as Failure, Event, Message, SendError, Timer};
+use sansock::blocking::{Error, Reader, Transport, WebSocket, Writer};
+use sansock::{CloseCode, Config, Connection, Endpoint, Error as Failure, Event, Message, SendError, Timer};
 
 const WIDE: usize = usize::MAX;
 const SHORT: Duration = Duration::from_millis(40);
@@ -143,6 +144,52 @@ fn a_close_reply_that_would_block_is_written_before_the_end() {
     assert_eq!(peer.hear(), [Seen::End]);
 }
 
+/// The writing side of a transport that panics at the first write.
+struct Panics {
+    io: End,
+    has_panicked: bool,
+}
+
+impl Read for Panics {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        panic!("the reader has the reading side")
+    }
+}
+
+impl Write for Panics {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        assert!(std::mem::replace(&mut self.has_panicked, true), "the first write");
+        self.io.write(buf)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Panics {
+    fn shutdown_write(&mut self) -> std::io::Result<()> {
+        self.io.shutdown_write()
+    }
+}
+
+/// The writer has the wire when the reader wants the reply sent, and does not come to sending it.
+#[test]
+fn a_close_reply_leaves_before_the_end_though_the_writer_does_not_send_it() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let panics = |io| Panics { io, has_panicked: false };
+    let socket = WebSocket::over(end, server_machine(Config::default()));
+    let (mut reader, mut writer) = socket.split_with(|io| (io.clone(), panics(io)));
+    let send = AssertUnwindSafe(|| writer.send("hi"));
+    assert!(catch_unwind(send).is_err());
+    peer.close();
+    peer.end.end();
+    assert!(reader.recv().unwrap().is_none());
+    assert_eq!(peer.hear(), [text("hi"), Seen::End]);
+    assert!(peer.machine.closed().unwrap().clean);
+}
+
 #[test]
 fn the_peers_close_makes_the_writer_fail() {
     let _guard = guard();
@@ -171,6 +218,59 @@ fn the_writers_close_has_a_deadline_though_the_reader_waits_already() {
     let read = reading.join().unwrap();
     assert!(matches!(read, Err(Error::Connection(Failure::TimedOut(Timer::Closing)))));
     assert!(matches!(writer.send("late"), Err(Error::Send(SendError::Closed))));
+}
+
+#[test]
+fn a_keepalive_ping_that_leaves_is_no_sign_of_life() {
+    let _guard = guard();
+    let short = config(|c| {
+        (c.ping_interval, c.pong_timeout, c.close_timeout) = (Some(SHORT), SHORT, SHORT);
+    });
+    let (_silent, mut reader, _writer) = tcp(server_machine(short));
+    assert!(matches!(reader.recv(), Err(Error::Connection(Failure::TimedOut(Timer::Pong)))));
+}
+
+/// The reading side of a transport. While a read waits, the writer closes and the peer answers.
+struct AnswersClose {
+    io: End,
+    peer: Peer,
+    writer: Arc<Mutex<Option<Writer<End>>>>,
+}
+
+impl Read for AnswersClose {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(mut writer) = self.writer.lock().unwrap().take() {
+            writer.close(CloseCode::NORMAL, "").unwrap();
+            assert_eq!(self.peer.hear(), [Seen::End]);
+            self.peer.end.end();
+        }
+        self.io.read(buf)
+    }
+}
+
+impl Write for AnswersClose {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        panic!("the writer has the writing side")
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for AnswersClose {}
+
+#[test]
+fn who_closes_while_the_reader_waits_has_begun() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(WIDE);
+    let slot = Arc::default();
+    let reads = |io: End| AnswersClose { io, peer, writer: Arc::clone(&slot) };
+    let socket = WebSocket::over(end, server_machine(Config::default()));
+    let (mut reader, writer) = socket.split_with(|io| (reads(io.clone()), io));
+    *slot.lock().unwrap() = Some(writer);
+    assert!(reader.recv().unwrap().is_none());
+    assert_eq!(reader.closed().unwrap().began, Endpoint::Local);
 }
 
 /// A writer that is stuck takes the wire again and again: the reader must get it in between.

@@ -5,6 +5,9 @@ mod common;
 mod io;
 
 use std::io::ErrorKind;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{Seen, binary, text};
@@ -13,8 +16,8 @@ use sansock::handshake::client::ClientRequest;
 use sansock::handshake::server::Accept;
 use sansock::handshake::{HandshakeError, Response};
 use sansock::tokio::{Error, Reader, WebSocket, Writer, accept, accept_request, connect, connect_request};
-use sansock::{CloseCode, Config, Error as Failure, Event, Message, SendError, Timer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
+use sansock::{CloseCode, Config, Endpoint, Error as Failure, Event, Message, SendError, Timer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
@@ -140,6 +143,42 @@ async fn the_writers_close_has_a_deadline_though_the_reader_waits_already() {
     assert_eq!(start.elapsed().as_secs(), 5);
     assert_eq!(peer.hear(), [Seen::End]);
     assert!(matches!(writer.send("late").await, Err(Error::Send(SendError::Closed))));
+}
+
+/// The reading side of a transport. While it is polled, the writer closes and the peer answers.
+struct AnswersClose {
+    io: End,
+    peer: Peer,
+    writer: Arc<Mutex<Option<Writer<End>>>>,
+}
+
+impl AsyncRead for AnswersClose {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<std::io::Result<()>> {
+        let writer = self.writer.lock().unwrap().take();
+        if let Some(mut writer) = writer {
+            poll_once(writer.close(CloseCode::NORMAL, "")).unwrap().unwrap();
+            assert_eq!(self.peer.hear(), [Seen::End]);
+            self.peer.end.end();
+        }
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_closes_while_the_reader_is_polled_has_begun() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(WIDE);
+    let slot = Arc::default();
+    let reads = |io: End| AnswersClose { io, peer, writer: Arc::clone(&slot) };
+    let socket = WebSocket::over(end, server_machine(Config::default()));
+    let (mut reader, writer) = socket.split_with(|io| (reads(io.clone()), io));
+    *slot.lock().unwrap() = Some(writer);
+    assert!(reader.recv().await.unwrap().is_none());
+    assert_eq!(reader.closed().unwrap().began, Endpoint::Local);
 }
 
 #[tokio::test(start_paused = true)]

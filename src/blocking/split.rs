@@ -85,7 +85,9 @@ impl<W: Transport> Shared<W> {
     fn flush(&self, wire: &mut Wire<W>) -> io::Result<Flushed> {
         let before = wire.send.output().written();
         let flushed = wire.sink.flush(&mut wire.io, &mut wire.send);
-        if wire.send.output().written() > before {
+        // Only what had to wait is a sign of life: anything else, such as a keepalive ping, goes into the
+        // kernel's buffer whether or not the peer is there.
+        if !matches!(flushed, Ok(Flushed::All)) && wire.send.output().written() > before {
             self.progress.store(true, Ordering::Release);
         }
         if matches!(flushed, Ok(Flushed::All)) {
@@ -99,11 +101,15 @@ impl<W: Transport> Shared<W> {
     fn serve(&self) {
         while !self.orders().is_empty() {
             let Ok(mut wire) = self.wire.try_lock() else { return };
-            while let Some(order) = { self.orders().pop_front() } {
-                wire.send.handle_control(order);
-            }
+            self.carry_out(&mut wire);
             // What does not go now goes with the next write; a broken wire shows at the reader.
             let _ = self.flush(&mut wire);
+        }
+    }
+
+    fn carry_out(&self, wire: &mut Wire<W>) {
+        while let Some(order) = { self.orders().pop_front() } {
+            wire.send.handle_control(order);
         }
     }
 
@@ -176,9 +182,7 @@ impl<R: Transport, W: Transport> Reader<R, W> {
     }
 
     fn step(&mut self) -> Result<(), Error> {
-        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
-            self.receive.handle_close_sent();
-        }
+        self.note_close_sent();
         if self.shared.progress.swap(false, Ordering::AcqRel) {
             self.receive.handle_written(self.clock.now());
         }
@@ -186,10 +190,19 @@ impl<R: Transport, W: Transport> Reader<R, W> {
             return Ok(());
         }
         let ended = self.receive.is_ended();
-        match read(&mut self.io, &mut self.receive, &mut self.clock, SLICE) {
+        let read = read(&mut self.io, &mut self.receive, &mut self.clock, SLICE);
+        // What was read may answer a Close frame that was sent meanwhile.
+        self.note_close_sent();
+        match read {
             // Once the conversation is over, a reset is as good an end as any.
             Err(error) if !ended || is_would_block(&error) => Err(error.into()),
             _ => Ok(()),
+        }
+    }
+
+    fn note_close_sent(&mut self) {
+        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
+            self.receive.handle_close_sent();
         }
     }
 
@@ -198,6 +211,8 @@ impl<R: Transport, W: Transport> Reader<R, W> {
     /// Fails with `WouldBlock` if only writing is left, and the transport takes no more for now.
     fn end(&mut self) -> Result<bool, Error> {
         let mut wire = self.shared.wire();
+        // The writer may have let go of the wire and not come to it yet: the last word leaves before the end.
+        self.shared.carry_out(&mut wire);
         let flushed = self.shared.flush(&mut wire);
         if matches!(flushed, Ok(Flushed::All)) && self.receive.ends_transport() {
             let Wire { io, sink, .. } = &mut *wire;
@@ -262,12 +277,13 @@ impl<W: Transport> Writer<W> {
             }
             let closes = self.send.is_closed() && self.send.buffered() > 0;
             wire.send.append(&mut self.send)?;
-            let flushed = self.shared.flush(&mut wire);
-            drop(wire);
-            self.send.rest();
+            // Before the frame leaves: the reader must not see the answer first.
             if closes {
                 self.shared.close_sent.store(true, Ordering::Release);
             }
+            let flushed = self.shared.flush(&mut wire);
+            drop(wire);
+            self.send.rest();
             self.shared.serve();
             self.behind = !matches!(flushed, Ok(Flushed::All));
             if flushed? == Flushed::All {

@@ -183,9 +183,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
 
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         self.shared.register(READER, cx.waker());
-        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
-            self.receive.handle_close_sent();
-        }
+        self.note_close_sent();
         self.poll_wire(cx);
         if self.is_finished() {
             return Poll::Ready(Ok(()));
@@ -193,6 +191,8 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
         if self.receive.wants_input() {
             let read = poll_input(&mut self.io, cx, &mut self.receive, &self.clock, &mut self.turn);
             if let Poll::Ready(read) = read {
+                // What was read may answer a Close frame that was sent meanwhile.
+                self.note_close_sent();
                 return Poll::Ready(if self.receive.is_ended() { Ok(()) } else { read.map_err(Error::Io) });
             }
         }
@@ -202,6 +202,12 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
         }
         self.receive.handle_timeout(self.clock.now());
         Poll::Ready(Ok(()))
+    }
+
+    fn note_close_sent(&mut self) {
+        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
+            self.receive.handle_close_sent();
+        }
     }
 
     /// Writes what waits on the wire, if anything does, and ends it when its time has come.
@@ -315,11 +321,14 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Writer<W> {
         }
         let closes = self.send.is_closed() && self.send.buffered() > 0;
         wire.send.append(&mut self.send)?;
+        // Before the frame leaves: the reader must not see the answer first.
+        if closes {
+            self.shared.close_sent.store(true, Ordering::Release);
+        }
         let flushed = self.shared.poll_flush(WRITER, cx, &mut wire);
         drop(wire);
         self.send.rest();
         if closes {
-            self.shared.close_sent.store(true, Ordering::Release);
             self.shared.wake_all();
             self.shared.register(WRITER, cx.waker());
         }
