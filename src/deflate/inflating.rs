@@ -183,7 +183,7 @@ impl Inflating {
     /// decoder wants beyond to be fast. It is cleared, so a few bytes get little.
     fn room(&self, len: usize) -> usize {
         let usual = at_most(self.usual, MOST_ROOM) + SLACK;
-        usual.min(LEAST_ROOM + 16 * len).clamp(LEAST_ROOM, MOST_ROOM)
+        usual.min(LEAST_ROOM.saturating_add(len.saturating_mul(16))).clamp(LEAST_ROOM, MOST_ROOM)
     }
 
     /// Ends the message, all of which is inflated.
