@@ -116,22 +116,22 @@ impl Inbox {
     }
 
     /// Makes room for a read of up to `size` bytes. Unread bytes move down only where that is needed, and
-    /// never twice without as many new ones. A large message doubles its room, as long as the frame under
-    /// way is not known to need less: what it grows by is not taken back while it waits.
+    /// never twice without as many new ones. A message grows by half of its length at least, however little
+    /// each read brings: else short reads would move a large one as many times. A large one grows by no more
+    /// than the frame under way is known to need, and by no more than its length: that is not taken back while
+    /// it waits.
     pub(crate) fn make_room(&mut self, size: usize, missing: Option<usize>) {
         if self.start == self.buf.len() {
             self.clear();
         }
         let len = self.buf.len();
-        let mut room = size.min(len.max(LARGE));
-        if len >= LARGE {
-            room = room.min(missing.unwrap_or(room));
-        }
+        let most = if len < LARGE { LARGE } else { len.min(missing.unwrap_or(len)) };
+        let room = size.min(most);
         if self.room() < room.div_ceil(2) {
             self.drop_front();
         }
         if self.room() < room.div_ceil(2) {
-            self.grow(room);
+            self.grow(most.min(room.max(self.buf.len() / 2)));
         }
     }
 

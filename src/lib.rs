@@ -33,6 +33,7 @@ mod receive;
 mod send;
 #[cfg(feature = "std")]
 mod shim;
+mod size;
 mod spare;
 mod time;
 mod timers;

@@ -85,6 +85,44 @@ impl Mask {
     }
 }
 
+/// The registers of a pass over many bytes. What is wider than usual is only named where the processor has it.
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Registers {
+    Usual,
+    Avx2,
+    Avx512,
+}
+
+#[cfg(all(feature = "std", target_arch = "x86_64"))]
+impl Registers {
+    #[allow(clippy::inline_always, reason = "it is one look at what the processor has")]
+    #[inline(always)]
+    fn for_len(len: usize) -> Self {
+        #[cfg(test)]
+        if let Some(forced) = tests::FORCED.get().filter(|forced| forced.are_there()) {
+            return forced;
+        }
+        if len >= WIDEST && Registers::Avx512.are_there() {
+            Registers::Avx512
+        } else if Registers::Avx2.are_there() {
+            Registers::Avx2
+        } else {
+            Registers::Usual
+        }
+    }
+
+    #[allow(clippy::inline_always, reason = "it is one look at what the processor has")]
+    #[inline(always)]
+    fn are_there(self) -> bool {
+        match self {
+            Registers::Usual => true,
+            Registers::Avx2 => std::arch::is_x86_feature_detected!("avx2"),
+            Registers::Avx512 => std::arch::is_x86_feature_detected!("avx512f"),
+        }
+    }
+}
+
 /// Defines a function twice more, compiled for wider registers, and takes those where the processor has
 /// them. The code itself must be `#[inline(always)]`, to become a part of each.
 macro_rules! widely {
@@ -101,15 +139,14 @@ macro_rules! widely {
                 fn avx2($part: $of, $($argument: $type),*) -> $output {
                     $code
                 }
-                if $part.len() >= WIDEST && std::arch::is_x86_feature_detected!("avx512f") {
+                match Registers::for_len($part.len()) {
                     // SAFETY: the processor has AVX-512, which is all that this safe function asks for.
                     #[allow(unsafe_code, reason = "a call into code for wider registers")]
-                    return unsafe { avx512($part, $($argument),*) };
-                }
-                if std::arch::is_x86_feature_detected!("avx2") {
+                    Registers::Avx512 => return unsafe { avx512($part, $($argument),*) },
                     // SAFETY: the processor has AVX2, which is all that this safe function asks for.
                     #[allow(unsafe_code, reason = "a call into code for wider registers")]
-                    return unsafe { avx2($part, $($argument),*) };
+                    Registers::Avx2 => return unsafe { avx2($part, $($argument),*) },
+                    Registers::Usual => {}
                 }
             }
             $code
@@ -207,4 +244,122 @@ const fn turn(key: u32, len: usize) -> u32 {
 /// The key twice: eight bytes of it, whatever the phase, are the same as the next eight.
 const fn double(key: u32) -> u64 {
     (key as u64) << 32 | key as u64
+}
+
+/// Every function against one byte at a time. In a release build the loops are those for wide registers:
+/// `cargo test --release --lib mask`.
+#[cfg(all(test, feature = "std", target_arch = "x86_64"))]
+#[allow(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "tests")]
+mod tests {
+    use alloc::vec::Vec;
+    use core::cell::Cell;
+
+    use super::{Registers, WIDE, WIDEST, copy_short, copy_wide, turn, xor, xor_wide, xor_wide_to_ascii};
+
+    std::thread_local! {
+        /// The registers to take, whatever the length.
+        pub(super) static FORCED: Cell<Option<Registers>> = const { Cell::new(None) };
+    }
+
+    const KEY: [u8; 4] = [0x12, 0xfe, 0x03, 0x9a];
+    const OFFSETS: usize = 65;
+
+    /// Begins where a cache line does, so that an offset is an alignment.
+    #[repr(align(64))]
+    struct Aligned([u8; WIDEST + 70 + OFFSETS]);
+
+    impl Aligned {
+        fn new() -> Self {
+            let mut bytes = Aligned([0; WIDEST + 70 + OFFSETS]);
+            bytes.0.iter_mut().zip(0..).for_each(|(byte, i): (_, usize)| *byte = (i * 7 + i / 256) as u8);
+            bytes
+        }
+    }
+
+    /// Each kind of registers that this processor has, by name.
+    fn with_all_registers(mut run: impl FnMut(Registers)) {
+        for registers in [Registers::Usual, Registers::Avx2, Registers::Avx512] {
+            if registers.are_there() {
+                FORCED.set(Some(registers));
+                run(registers);
+                FORCED.set(None);
+            } else {
+                std::eprintln!("not tested, for this processor has none: {registers:?}");
+            }
+        }
+    }
+
+    fn one_by_one(part: &[u8], phase: usize) -> Vec<u8> {
+        part.iter().zip(phase..).map(|(byte, i)| byte ^ KEY[i % 4]).collect()
+    }
+
+    /// Checks every function on `len` bytes at this offset.
+    fn check(source: &Aligned, len: usize, offset: usize, registers: Registers) {
+        let end = offset + len;
+        let part = &source.0[offset..end];
+        for phase in 0..4 {
+            let key = turn(u32::from_le_bytes(KEY), phase);
+            let expected = one_by_one(part, phase);
+            let place = || std::format!("{registers:?}, len {len}, offset {offset}, phase {phase}");
+            let in_place: [fn(&mut [u8], u32); 2] = [|part, key| _ = xor(part, key), xor_wide];
+            for apply in in_place {
+                let mut bytes = Aligned(source.0);
+                apply(&mut bytes.0[offset..end], key);
+                assert!(bytes.0[offset..end] == expected[..], "{}", place());
+                assert!(bytes.0[..offset] == source.0[..offset], "before {}", place());
+                assert!(bytes.0[end..] == source.0[end..], "behind {}", place());
+            }
+            let mut bytes = part.to_vec();
+            assert_eq!(xor_wide_to_ascii(&mut bytes, key), expected.is_ascii(), "{}", place());
+            assert!(bytes == expected, "{}", place());
+            for copy in [copy_short, copy_wide] {
+                let mut out = b"before".to_vec();
+                copy(part, key, &mut out);
+                assert!(out.strip_prefix(b"before") == Some(&expected), "{}", place());
+            }
+        }
+    }
+
+    #[test]
+    fn rule_g_every_path_agrees_with_single_bytes_at_every_length_offset_and_phase() {
+        let source = Aligned::new();
+        with_all_registers(|registers| {
+            for len in 0..=300 {
+                for offset in (0..OFFSETS).step_by(if cfg!(debug_assertions) { 13 } else { 1 }) {
+                    check(&source, len, offset, registers);
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn rule_g_every_path_agrees_with_single_bytes_around_the_lengths_that_choose_it() {
+        let source = Aligned::new();
+        with_all_registers(|registers| {
+            for least in [WIDE, WIDEST] {
+                for len in (least - 70..=least + 70).step_by(if cfg!(debug_assertions) { 7 } else { 1 }) {
+                    for offset in [0, 1, 3, 8, 31, 33, 63, 64] {
+                        check(&source, len, offset, registers);
+                    }
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn rule_g_every_path_sees_one_byte_that_is_not_ascii_wherever_it_is() {
+        let ascii: Vec<u8> = one_by_one(&[b'a'; 300], 0);
+        let key = u32::from_le_bytes(KEY);
+        with_all_registers(|registers| {
+            for len in 0..=ascii.len() {
+                let mut bytes = ascii[..len].to_vec();
+                assert!(xor_wide_to_ascii(&mut bytes, key), "{registers:?}, len {len}");
+                for at in (0..len).step_by(if cfg!(debug_assertions) { 7 } else { 1 }) {
+                    bytes.copy_from_slice(&ascii[..len]);
+                    bytes[at] ^= 0x80;
+                    assert!(!xor_wide_to_ascii(&mut bytes, key), "{registers:?}, len {len}, at {at}");
+                }
+            }
+        });
+    }
 }

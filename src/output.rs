@@ -9,6 +9,7 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 
+use crate::size::at_most;
 use crate::spare::Spare;
 
 /// Capacity that an empty queue keeps, so that steady traffic allocates nothing: room for the answers
@@ -302,7 +303,7 @@ impl Buf for Output {
     fn remaining(&self) -> usize {
         let flat = self.flat.len() - self.head;
         let Some(queue) = &self.spliced else { return flat };
-        flat.saturating_add(usize::try_from(queue.len).unwrap_or(usize::MAX))
+        flat.saturating_add(at_most(queue.len, usize::MAX))
     }
 
     #[inline]

@@ -1,5 +1,7 @@
 //! How much to read at once.
 
+use crate::size::at_most;
+
 /// How many bytes to ask the transport for: what reads have brought lately says.
 #[derive(Debug)]
 pub(crate) struct ReadSize {
@@ -53,7 +55,7 @@ impl ReadSize {
     /// How many bytes to read at the most, where there is room anyway.
     pub(crate) fn most(missing: u64) -> usize {
         // All of a large frame and nothing more: what comes next would have to move.
-        match u32::try_from(missing).unwrap_or(u32::MAX) {
+        match at_most(missing, u32::MAX) {
             large if large > Self::MOST => large.min(Self::MOST_OF_FRAME) as usize,
             _ => 2 * Self::MOST as usize,
         }

@@ -30,50 +30,6 @@ fn server_with(change: impl Fn(&mut Config)) -> impl Fn() -> Connection {
 }
 
 #[test]
-fn hostile_31_a_message_above_the_limit_fails_at_its_header() {
-    let new = server_with(|config| config.max_message = 1000);
-    assert_eq!(sees(&masked(0x82, &[1; 1000]), &new).0, [binary(&[1; 1000])]);
-    // The header alone, without the key.
-    let (seen, sent) = sees(b"\x82\xfe\x03\xe9", &new);
-    assert_eq!((seen, sent), (vec![Seen::Failed(Error::TooBig)], plain(0x88, &1009u16.to_be_bytes())));
-}
-
-#[test]
-fn hostile_43_the_limit_counts_fragments_together() {
-    let new = server_with(|config| config.max_message = 10);
-    let exact = [masked(0x02, &[1; 4]), masked(0x00, &[1; 6]), masked(0x80, b"")].concat();
-    assert_eq!(sees(&exact, &new).0, [binary(&[1; 10])]);
-    for last in [&b"\x80\x87"[..], b"\x00\x87", b"\x80\xfe\x01\x00"] {
-        let over = [&masked(0x02, &[1; 4])[..], last].concat();
-        assert_eq!(sees(&over, &new).0, [Seen::Failed(Error::TooBig)]);
-    }
-    let twice = [exact.clone(), exact].concat();
-    assert_eq!(sees(&twice, &new).0.len(), 2, "the next message starts from nothing");
-}
-
-#[test]
-fn hostile_30_lengths_near_two_to_the_63rd() {
-    for length in [(1 << 63) - 1, 1 << 53, 1 << 32, (1 << 32) - 1, 1 << 31u64] {
-        let head = [&b"\x82\xff"[..], &u64::to_be_bytes(length)].concat();
-        assert_eq!(server_sees(&head).0, [Seen::Failed(Error::TooBig)]);
-        // After a first fragment no sum may overflow either.
-        let second = [&masked(0x02, b"x")[..], b"\x80\xff", &u64::to_be_bytes(length)].concat();
-        let unlimited = server_with(|config| config.max_message = u64::MAX);
-        let seen = sees(&second, unlimited).0;
-        assert!(seen.is_empty(), "{length}: the payload is awaited");
-    }
-}
-
-#[test]
-fn the_frame_limit_is_one_of_its_own() {
-    let new = server_with(|config| config.max_frame = Some(5));
-    let fragments = [masked(0x02, &[1; 5]), masked(0x80, &[1; 5])].concat();
-    assert_eq!(sees(&fragments, &new).0, [binary(&[1; 10])]);
-    assert_eq!(sees(&masked(0x82, &[1; 6]), &new).0, [Seen::Failed(Error::TooBig)]);
-    assert_eq!(sees(&masked(0x89, &[1; 6]), &new).0.len(), 1, "control frames have their own");
-}
-
-#[test]
 fn chunks_hand_out_what_has_arrived() {
     let chunks = server_with(|config| {
         config.delivery = Delivery::Chunks;

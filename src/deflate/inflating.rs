@@ -10,6 +10,7 @@ use super::{Deflate, WindowBits};
 use crate::error::{DeflateError, Error};
 use crate::inbox::Inbox;
 use crate::mask::Mask;
+use crate::size::at_most;
 use crate::spare::Spare;
 use crate::utf8::Validator;
 
@@ -148,7 +149,7 @@ impl Inflating {
             // bytes were cut.
             let paid = FOR_NOTHING.saturating_add(self.message.made.saturating_mul(EACH_PAYS));
             let paid = paid.saturating_sub(self.message.taken);
-            let some = rest.get(..usize::try_from(paid).unwrap_or(usize::MAX)).unwrap_or(rest);
+            let some = rest.get(..at_most(paid, rest.len())).unwrap_or(rest);
             if some.is_empty() && !rest.is_empty() {
                 return Err(Error::Deflate(DeflateError::ForNothing));
             }
@@ -181,8 +182,8 @@ impl Inflating {
     /// Room for what will probably come of this many bytes: as much as of the last message, and what the
     /// decoder wants beyond to be fast. It is cleared, so a few bytes get little.
     fn room(&self, len: usize) -> usize {
-        let usual = usize::try_from(self.usual).unwrap_or(MOST_ROOM).saturating_add(SLACK);
-        usual.min(LEAST_ROOM + 16 * len).clamp(LEAST_ROOM, MOST_ROOM)
+        let usual = at_most(self.usual, MOST_ROOM) + SLACK;
+        usual.min(LEAST_ROOM.saturating_add(len.saturating_mul(16))).clamp(LEAST_ROOM, MOST_ROOM)
     }
 
     /// Ends the message, all of which is inflated.
@@ -281,7 +282,7 @@ impl Inflating {
             return Ok(Step { used: done.used, is_full: false, outcome: done.outcome });
         }
         let start = self.out.buf.len();
-        let left = usize::try_from(left).unwrap_or(usize::MAX);
+        let left = at_most(left, usize::MAX);
         let room = room.min(left);
         if self.out.room() < room {
             // It doubles, up to the limit.

@@ -9,6 +9,7 @@ use crate::config::Delivery;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Agreed, Deflate, Direction, Inflating};
 use crate::error::Error;
+use crate::size::at_most;
 
 /// With [`Delivery::Chunks`], how many inflated bytes make an event.
 const CHUNK: usize = 64 << 10;
@@ -46,7 +47,7 @@ impl ReceiveHalf {
         };
         let frame = &mut self.frame;
         let unparsed = self.inbox.unparsed_mut();
-        let len = usize::try_from(frame.missing).unwrap_or(usize::MAX).min(unparsed.len());
+        let len = at_most(frame.missing, unparsed.len());
         let part = unparsed.get_mut(..len).unwrap_or_default();
         let enough = if self.delivery == Delivery::Chunks { CHUNK } else { usize::MAX };
         let used = inflating.inflate(part, &mut frame.mask, enough)?;

@@ -7,6 +7,7 @@ use crate::control::Last;
 use crate::error::{Error, Violation};
 use crate::frame::{Header, Masking, OpCode, Reserved, Rules};
 use crate::mask::Mask;
+use crate::size::at_most;
 use crate::utf8;
 
 impl ReceiveHalf {
@@ -161,7 +162,7 @@ impl ReceiveHalf {
         }
         let Frame { missing, ref mut mask, is_final, .. } = self.frame;
         let unparsed = self.inbox.unparsed_mut();
-        let len = usize::try_from(missing).unwrap_or(usize::MAX).min(unparsed.len());
+        let len = at_most(missing, unparsed.len());
         let part = unparsed.get_mut(..len).unwrap_or_default();
         mask.apply_if_any(part);
         let is_text = self.open == Some(Kind::Text);
@@ -203,7 +204,7 @@ impl ReceiveHalf {
 
     /// A control frame, whole: its payload is at most 125 bytes.
     fn take_control(&mut self, header: Header, size: usize) -> Result<Step, Error> {
-        let len = usize::try_from(header.len()).unwrap_or(usize::MAX);
+        let len = at_most(header.len(), usize::MAX);
         let Some((mut mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
         if self.inbox.unparsed().len() - size < len {
             return Ok(Step::Starved);

@@ -18,6 +18,7 @@ use crate::inbox::Inbox;
 use crate::mask::Mask;
 use crate::message::{Binary, Event, Text};
 use crate::reads::ReadSize;
+use crate::size::at_most;
 use crate::spare::Spare;
 use crate::time::Timestamp;
 use crate::timers::Due;
@@ -206,7 +207,7 @@ impl ReceiveHalf {
         }
         let missing = self.missing();
         let ends_here = missing > 0 && self.frame.is_final;
-        let needed = usize::try_from(missing).ok().filter(|_| ends_here);
+        let needed = ends_here.then(|| at_most(missing, usize::MAX));
         self.inbox.make_room(self.cold.reads.size(missing), needed);
         self.cold.reads.expect(self.inbox.buf.len());
         let size = self.inbox.room().min(ReadSize::most(missing));
