@@ -3,6 +3,9 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+#[cfg(feature = "tokio")]
+#[path = "../io/mod.rs"]
+mod io;
 
 mod close;
 mod crypto;
