@@ -1,6 +1,8 @@
 //! Items 90 to 93 and rule H: keys, secrets, what is written about a peer, and `unsafe`.
 
+mod keys;
 mod logs;
+mod source;
 
 use bytes::{Buf, BufMut};
 use sansock::handshake::client::{ClientRequest, Handshake, Outcome};
