@@ -171,9 +171,11 @@ impl CloseFrame {
     }
 }
 
+/// Shows the reason with all that is not printable ASCII escaped: it may be the peer's.
 impl fmt::Debug for CloseFrame {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("CloseFrame").field(&self.code.get()).field(&self.reason()).finish()
+        let reason = format_args!("\"{}\"", self.reason().escape_default());
+        f.debug_tuple("CloseFrame").field(&self.code.get()).field(&reason).finish()
     }
 }
 
@@ -189,6 +191,8 @@ pub enum Endpoint {
 }
 
 /// How a connection ended (RFC 6455 §7.1.4 to §7.1.6).
+///
+/// `Display` and `Debug` are for logs: of the reason they show printable ASCII, and the rest escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CloseReport {
@@ -225,8 +229,8 @@ impl fmt::Display for CloseReport {
         };
         write!(f, "closed {clean} by {began}: {}", self.code())?;
         match self.received.as_ref().map(CloseFrame::reason) {
-            // The reason is the peer's: its control characters must not reach a terminal or a log.
-            Some(reason) if !reason.is_empty() => write!(f, " \"{}\"", reason.escape_debug()),
+            // The reason is the peer's: what is not printable ASCII must not reach a terminal or a log as it is.
+            Some(reason) if !reason.is_empty() => write!(f, " \"{}\"", reason.escape_default()),
             _ => Ok(()),
         }
     }

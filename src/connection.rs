@@ -80,7 +80,8 @@ impl Connection {
     /// [`handshake::client`](crate::handshake::client).
     ///
     /// The masking keys are a cryptographic stream from `seed`, which must be unpredictable and
-    /// never used twice (RFC 6455 §10.3).
+    /// never used twice (RFC 6455 §10.3). A connection that exists twice uses it twice: after a fork of the
+    /// process, or when a virtual machine is resumed from a snapshot, one of the two must not go on.
     #[must_use]
     pub fn client(config: Config, seed: [u8; 32], now: Timestamp) -> Self {
         Connection::with_rng(config, StdRng::from_seed(seed), now)

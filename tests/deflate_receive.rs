@@ -35,9 +35,16 @@ fn both_see(frames: &[(u8, &[u8])]) -> Vec<Seen> {
 fn both_see_with(frames: &[(u8, &[u8])], config: &Config, params: &str) -> Vec<Seen> {
     let from_client: Vec<u8> = frames.iter().flat_map(|(first, payload)| masked(*first, payload)).collect();
     let from_server: Vec<u8> = frames.iter().flat_map(|(first, payload)| plain(*first, payload)).collect();
-    let (server_saw, _) = sees(&from_client, || deflate::server(config.clone(), params));
-    let (client_saw, _) = sees(&from_server, || deflate::client(config.clone(), params));
+    let (server_saw, server_said) = sees(&from_client, || deflate::server(config.clone(), params));
+    let (client_saw, client_said) = sees(&from_server, || deflate::client(config.clone(), params));
     assert_eq!(server_saw, client_saw);
+    // Whoever fails the connection says why, last and once.
+    if let Some(Seen::Failed(error)) = server_saw.last() {
+        let code = error.close_code().unwrap().get().to_be_bytes();
+        assert!(server_said.ends_with(&plain(0x88, &code)), "{server_said:x?}");
+        let [.., 0x88, 0x82, a, b, _, _, high, low] = client_said[..] else { panic!("{client_said:x?}") };
+        assert_eq!([high ^ a, low ^ b], code);
+    }
     server_saw
 }
 
@@ -123,11 +130,37 @@ fn hostile_56_a_bomb_stops_at_the_limit() {
 }
 
 #[test]
-fn hostile_56_the_limit_says_1009() {
-    let bomb = Encoder::new(9, 15, true).message(&vec![0; 100_000]);
-    let mut server = deflate::server(limited(50_000), "");
-    common::feed(&mut server, &masked(BINARY, &bomb), &[usize::MAX]);
-    assert_eq!(common::output(&mut server), plain(0x88, &1009_u16.to_be_bytes()));
+fn hostile_56_bombs_one_after_the_other_that_refer_to_each_other() {
+    // With takeover the second one is shorter still; and each has the limit to itself.
+    let mut encoder = Encoder::new(9, 15, true);
+    let bombs: Vec<_> = (0..20).map(|_| encoder.message(&vec![0; 100_000])).collect();
+    let frames: Vec<(u8, &[u8])> = bombs.iter().map(|bomb| (BINARY, &bomb[..])).collect();
+    let saw = both_see_with(&frames, &limited(100_000), "");
+    assert!(saw.len() == 20 && saw.iter().all(|seen| *seen == binary(&vec![0; 100_000])));
+    assert_eq!(both_see_with(&frames, &limited(99_999), ""), [Seen::Failed(Error::TooBig)]);
+}
+
+#[test]
+fn hostile_56_a_bomb_in_chunks_stops_at_the_limit_as_well() {
+    let bomb = Encoder::new(9, 15, true).message(&vec![0; 1 << 20]);
+    let handed_out = |limit| {
+        let mut config = chunks();
+        config.max_message = limit;
+        let mut len = 0;
+        let mut server = deflate::server(config, "");
+        for seen in common::feed(&mut server, &masked(BINARY, &bomb), &[100]) {
+            match seen {
+                Seen::BinaryPart(part) | Seen::Binary(part) => len += part.len() as u64,
+                other => return (len, other),
+            }
+        }
+        (len, Seen::End)
+    };
+    assert_eq!(handed_out(1 << 20), (1 << 20, Seen::End));
+    for limit in [(1 << 20) - 1, 500_000, 1, 0] {
+        let (len, end) = handed_out(limit);
+        assert!(len <= limit && end == Seen::Failed(Error::TooBig), "{len} of {limit}: {end:?}");
+    }
 }
 
 #[test]
@@ -174,6 +207,14 @@ fn hostile_57_streams_without_content_have_a_budget() {
             let saw = both_see_with(&[(0x42, &many)], &Config::default(), params);
             assert_eq!(saw, fails(DeflateError::ForNothing));
             assert_eq!(both_see_with(&[(BINARY, &stream.repeat(100))], &Config::default(), params).len(), 1);
+            // Each of them counts for 512 bytes besides its own.
+            let few = stream.repeat(130);
+            if stream.len() == 2 {
+                assert_eq!(
+                    both_see_with(&[(BINARY, &few)], &Config::default(), params),
+                    fails(DeflateError::ForNothing)
+                );
+            }
         }
     }
 }
@@ -308,13 +349,24 @@ fn hostile_63_lengths_at_the_edges_of_buffers() {
     let text: Vec<u8> = (0..200_000_u32).flat_map(|i| (i % 977).to_be_bytes()).collect();
     for unit in [8192, 65_536] {
         for len in [unit - 1, unit, unit + 1, 2 * unit - 1, 2 * unit, 2 * unit + 1] {
-            for level in [0, 1, 6] {
-                let mut encoder = Encoder::new(level, 15, true);
-                let frame = masked(BINARY, &encoder.message(&text[..len]));
-                let again = masked(BINARY, &encoder.message(&text[..len]));
-                let mut server = deflate::server(Config::default(), "");
-                let saw = common::feed(&mut server, &[frame, again].concat(), &[8192, 1]);
-                assert!(saw == [binary(&text[..len]), binary(&text[..len])], "{len} at level {level}");
+            // Stored blocks, fixed codes, dynamic codes.
+            for mut encoder in [Encoder::new(0, 15, true), Encoder::fixed(), Encoder::new(6, 15, true)] {
+                let payloads = [encoder.message(&text[..len]), encoder.message(&text[..len])];
+                let expected = [binary(&text[..len]), binary(&text[..len])];
+                if payloads[0].len() < len / 4 {
+                    let frames = payloads.each_ref().map(|payload| (BINARY, &payload[..]));
+                    assert!(both_see(&frames) == expected, "{len}");
+                    continue;
+                }
+                // Byte by byte these would take long.
+                for cuts in [&[usize::MAX][..], &[8192, 1], &[65_536], &[1000, 7]] {
+                    let mut server = deflate::server(Config::default(), "");
+                    let frames = payloads.each_ref().map(|payload| masked(BINARY, payload)).concat();
+                    assert!(common::feed(&mut server, &frames, cuts) == expected, "{len}");
+                    let mut client = deflate::client(Config::default(), "");
+                    let frames = payloads.each_ref().map(|payload| plain(BINARY, payload)).concat();
+                    assert!(common::feed(&mut client, &frames, cuts) == expected, "{len}");
+                }
             }
         }
     }
@@ -359,6 +411,8 @@ fn hostile_64_a_message_that_is_cut_anywhere_is_not_delivered() {
         for cut in if whole[0] == 0 { 2 } else { 1 }..whole.len() {
             let mut server = deflate::server(Config::default(), "");
             let saw = common::feed(&mut server, &masked(BINARY, &whole[..cut]), &[usize::MAX]);
+            let mut client = deflate::client(Config::default(), "");
+            assert_eq!(common::feed(&mut client, &plain(BINARY, &whole[..cut]), &[5]), saw);
             // All of it, where only the tail is missing; never a part.
             let is_whole = saw == [binary(payload)] && cut + 5 >= whole.len();
             let has_failed = matches!(saw[..], [Seen::Failed(Error::Deflate(_))]);
@@ -427,14 +481,23 @@ fn hostile_50_text_is_judged_after_inflating() {
 
 #[test]
 fn hostile_71_an_inflater_error_is_for_ever() {
-    let mut server = deflate::server(Config::default(), "");
-    let bytes = [masked(TEXT, b"\x07"), masked(TEXT, HELLO), masked(0x81, b"plain")].concat();
-    let saw = common::feed(&mut server, &bytes, &[usize::MAX]);
-    assert_eq!(saw, fails(DeflateError::Corrupt));
-    for _ in 0..3 {
-        assert_eq!(server.poll_event().err(), Some(Error::Deflate(DeflateError::Corrupt)));
+    let frames: &[(u8, &[u8])] = &[(TEXT, b"\x07"), (TEXT, HELLO), (0x81, b"plain"), (0x89, b"?")];
+    assert_eq!(both_see(frames), fails(DeflateError::Corrupt));
+    // Also in the second message, in its second fragment: never an empty message.
+    let second: &[(u8, &[u8])] =
+        &[(TEXT, HELLO), (0x41, HELLO), (0x80, b"\x00\x00\xff\xff\x07"), (TEXT, HELLO)];
+    assert_eq!(both_see(second), [text("Hello"), Seen::Failed(Error::Deflate(DeflateError::Corrupt))]);
+
+    let server = (deflate::server(Config::default(), ""), masked(TEXT, b"\x07"), masked(TEXT, HELLO));
+    let client = (deflate::client(Config::default(), ""), plain(TEXT, b"\x07"), plain(TEXT, HELLO));
+    for (mut end, wrong, right) in [server, client] {
+        assert_eq!(common::feed(&mut end, &wrong, &[1]), fails(DeflateError::Corrupt));
+        for _ in 0..3 {
+            common::give(&mut end, &right);
+            assert_eq!(end.poll_event().err(), Some(Error::Deflate(DeflateError::Corrupt)));
+        }
+        assert!(!end.closed().unwrap().clean);
     }
-    assert_eq!(common::output(&mut server), plain(0x88, &1007_u16.to_be_bytes()));
 }
 
 #[test]

@@ -75,7 +75,8 @@ pub use pool::Pool;
 pub struct Deflate {
     /// How much time to spend on compressing: 0 for none, 9 for the most. Default 2: by `benches/deflate.rs`
     /// it takes a quarter to three quarters of the time of zlib's usual 6, for messages that are longer by
-    /// a quarter to two fifths; 1 takes a tenth to a half of the time of 2. More counts as 9.
+    /// a quarter to two fifths; 1 takes a tenth to a half of the time of 2, but makes what does not shrink
+    /// longer by up to an eighth. More counts as 9.
     pub level: u8,
     /// How much memory a compressor has besides its window, 1 to 9. Default 8, as in zlib. What is beyond
     /// counts as the nearest.
@@ -86,7 +87,8 @@ pub struct Deflate {
     /// The largest window to compress with. Default 15, which is 32 KiB. 8 counts as 9: zlib has no
     /// compressor for 8.
     pub send_window: WindowBits,
-    /// The largest window to let the peer compress with. Default 15.
+    /// The largest window to let the peer compress with. Default 15. It limits what is kept between messages;
+    /// a peer that refers further back within one message, up to 32 KiB, is not refused.
     pub receive_window: WindowBits,
     /// Whether messages are compressed with what went before in view. Default true: it shrinks similar
     /// messages several times more.

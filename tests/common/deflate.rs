@@ -47,6 +47,16 @@ impl Encoder {
         Encoder { codec: zlib_rs::Deflate::new(level, false, window_bits), takes_over }
     }
 
+    /// One that takes over, and has no codes but those that RFC 1951 §3.2.6 gives.
+    pub fn fixed() -> Self {
+        let config = zlib_rs::DeflateConfig {
+            window_bits: -15,
+            strategy: zlib_rs::Strategy::Fixed,
+            ..zlib_rs::DeflateConfig::default()
+        };
+        Encoder { codec: zlib_rs::Deflate::new_with_config(config), takes_over: true }
+    }
+
     /// A part of a message and a flush, tail included.
     pub fn flush(&mut self, part: &[u8]) -> Vec<u8> {
         self.run(part, zlib_rs::DeflateFlush::SyncFlush)

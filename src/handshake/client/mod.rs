@@ -77,7 +77,8 @@ impl Handshake {
     /// of the connection too.
     ///
     /// The key of the handshake and the masking keys of the connection are one cryptographic stream
-    /// from `seed`, which must be unpredictable and never used twice (RFC 6455 §10.3).
+    /// from `seed`, which must be unpredictable and never used twice (RFC 6455 §10.3): see
+    /// [`Connection::client`](crate::Connection::client).
     #[must_use]
     pub fn new(request: ClientRequest, config: Config, seed: [u8; 32], now: Timestamp) -> Self {
         // RFC 6455 §4.1: "a nonce consisting of a randomly selected 16-byte value that has been

@@ -1,1 +1,0 @@
-//! Items 51 to 55 and rule H: closing.

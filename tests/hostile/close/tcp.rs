@@ -1,0 +1,207 @@
+//! Item 55 over TCP: connections that are reset, and sockets that are dropped.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
+use sansock::handshake::client::ClientRequest;
+use sansock::{CloseCode, Config, Error as Failure, Message};
+use sansock::{blocking, tokio as asynchronous};
+use socket2::SockRef;
+
+use super::Role;
+use crate::io::{client_machine, guard, server_machine};
+
+/// Where in a connection's life the peer resets it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Nothing is under way.
+    Idle,
+    InFrame,
+    InMessage,
+    /// We have sent a Close frame.
+    Closing,
+    /// And the peer has answered.
+    Closed,
+}
+
+const STATES: [State; 5] = [State::Idle, State::InFrame, State::InMessage, State::Closing, State::Closed];
+
+fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
+
+/// Resets a connection: with nothing to linger for, closing sends RST in place of FIN.
+fn reset(stream: TcpStream) {
+    SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+    drop(stream);
+}
+
+/// Brings a connection where it is to be reset, and does that.
+fn reset_in(state: State, role: Role, mut near: TcpStream) {
+    let bytes = match state {
+        State::Idle | State::Closing => Vec::new(),
+        State::InFrame => role.of_peer(0x82, b"half")[..5].to_vec(),
+        State::InMessage => role.of_peer(0x01, b"a fragment"),
+        State::Closed => role.close_of_peer(1000, b""),
+    };
+    near.write_all(&bytes).unwrap();
+    reset(near);
+}
+
+/// What a socket of either shim must say in the end.
+fn is_right(state: State, end: &Result<Option<Message>, blocking::Error>) -> bool {
+    match (state, end) {
+        // Once the conversation is over, a reset is as good an end as any.
+        (State::Closed, Ok(None)) => true,
+        (State::Closed, _) => false,
+        (_, Err(blocking::Error::Io(error))) => error.kind() == ErrorKind::ConnectionReset,
+        _ => false,
+    }
+}
+
+#[test]
+fn hostile_55_a_reset_in_each_state_of_a_blocking_socket() {
+    let _guard = guard();
+    for role in Role::BOTH {
+        for state in STATES {
+            let (mut near, far) = tcp();
+            let machine = if role == Role::Server { server_machine } else { client_machine };
+            let mut socket = blocking::WebSocket::over(far, machine(Config::default()));
+            near.write_all(&role.of_peer(0x81, b"whole")).unwrap();
+            assert_eq!(socket.recv().unwrap(), Some("whole".into()));
+            if matches!(state, State::Closing | State::Closed) {
+                socket.connection_mut().close(CloseCode::NORMAL, "").unwrap();
+                socket.flush().unwrap();
+            }
+            reset_in(state, role, near);
+            let end = socket.recv();
+            assert!(is_right(state, &end), "{role:?} {state:?} {end:?}");
+            // It stays at its end, and says how it came there.
+            let again = socket.recv();
+            let closes = matches!(state, State::Closing | State::Closed);
+            match again {
+                Ok(None) => assert!(closes),
+                Err(blocking::Error::Connection(Failure::UnexpectedEof)) => assert!(!closes),
+                other => panic!("{role:?} {state:?} {other:?}"),
+            }
+            assert_eq!(socket.closed().unwrap().clean, state == State::Closed);
+            assert!(socket.send("late").is_err());
+        }
+    }
+}
+
+#[tokio::test]
+async fn hostile_55_a_reset_in_each_state_of_a_tokio_socket() {
+    let _guard = guard();
+    for role in Role::BOTH {
+        for state in STATES {
+            let (mut near, far) = tcp();
+            far.set_nonblocking(true).unwrap();
+            let far = tokio::net::TcpStream::from_std(far).unwrap();
+            let machine = if role == Role::Server { server_machine } else { client_machine };
+            let mut socket = asynchronous::WebSocket::over(far, machine(Config::default()));
+            near.write_all(&role.of_peer(0x81, b"whole")).unwrap();
+            assert_eq!(socket.recv().await.unwrap(), Some("whole".into()));
+            if matches!(state, State::Closing | State::Closed) {
+                socket.connection_mut().close(CloseCode::NORMAL, "").unwrap();
+                socket.flush().await.unwrap();
+            }
+            reset_in(state, role, near);
+            let end = socket.recv().await;
+            assert!(is_right(state, &end), "{role:?} {state:?} {end:?}");
+            let again = socket.recv().await;
+            let closes = matches!(state, State::Closing | State::Closed);
+            match again {
+                Ok(None) => assert!(closes),
+                Err(asynchronous::Error::Connection(Failure::UnexpectedEof)) => assert!(!closes),
+                other => panic!("{role:?} {state:?} {other:?}"),
+            }
+            assert_eq!(socket.closed().unwrap().clean, state == State::Closed);
+            assert!(socket.send("late").await.is_err());
+        }
+    }
+}
+
+/// What a peer has sent of its head when it resets the connection.
+const HEADS: [&[u8]; 2] = [b"", b"GET / HTTP/1.1\r\nHost: exam"];
+
+fn is_reset<T>(result: Result<T, blocking::Error>) -> bool {
+    // Whether reading or writing finds it first is up to the network.
+    matches!(result, Err(blocking::Error::Io(error))
+        if matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe))
+}
+
+#[test]
+fn hostile_55_a_reset_in_the_handshake_of_a_blocking_socket() {
+    let _guard = guard();
+    for head in HEADS {
+        let (mut near, far) = tcp();
+        near.write_all(head).unwrap();
+        reset(near);
+        assert!(is_reset(blocking::accept(far, Config::default())));
+        let (mut near, far) = tcp();
+        near.write_all(&head[..head.len() / 2]).unwrap();
+        reset(near);
+        let request = ClientRequest::new("ws://example.com/").unwrap();
+        assert!(is_reset(blocking::connect_over(far, request, Config::default())));
+    }
+    // Once the request is written as well.
+    let (mut near, far) = tcp();
+    let connecting = thread::spawn(move || {
+        blocking::connect_over(far, ClientRequest::new("ws://example.com/").unwrap(), Config::default())
+    });
+    assert_eq!(near.read(&mut [0]).unwrap(), 1);
+    reset(near);
+    assert!(is_reset(connecting.join().unwrap()));
+}
+
+#[tokio::test]
+async fn hostile_55_a_reset_in_the_handshake_of_a_tokio_socket() {
+    let _guard = guard();
+    let tcp = || {
+        let (near, far) = tcp();
+        far.set_nonblocking(true).unwrap();
+        (near, tokio::net::TcpStream::from_std(far).unwrap())
+    };
+    for head in HEADS {
+        let (mut near, far) = tcp();
+        near.write_all(head).unwrap();
+        reset(near);
+        assert!(is_reset(asynchronous::accept(far, Config::default()).await));
+        let (mut near, far) = tcp();
+        near.write_all(&head[..head.len() / 2]).unwrap();
+        reset(near);
+        let request = ClientRequest::new("ws://example.com/").unwrap();
+        assert!(is_reset(asynchronous::connect_over(far, request, Config::default()).await));
+    }
+}
+
+#[tokio::test]
+async fn hostile_55_a_socket_that_is_dropped_without_a_close() {
+    let _guard = guard();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    for drops_server in [true, false] {
+        let serving = thread::spawn({
+            let listener = listener.try_clone().unwrap();
+            move || {
+                let mut socket = blocking::accept(listener.accept().unwrap().0, Config::default()).unwrap();
+                if drops_server { Ok(None) } else { socket.recv() }
+            }
+        });
+        let mut client = asynchronous::connect(&url, Config::default()).await.unwrap();
+        let end = if drops_server {
+            serving.join().unwrap().unwrap();
+            client.recv().await
+        } else {
+            drop(client);
+            serving.join().unwrap()
+        };
+        // It is no end of a conversation, whatever the transport makes of it.
+        assert!(matches!(end, Err(blocking::Error::Connection(Failure::UnexpectedEof))), "{end:?}");
+    }
+}
