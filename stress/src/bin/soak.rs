@@ -84,7 +84,8 @@ async fn main() -> Res<ExitCode> {
     }
     let Total { conversations, messages, bytes, faults, broken } = soak.total;
     println!(
-        "{conversations} conversations ({faults} with a fault), {messages} messages, {} heard, {broken} promises broken",
+        "{conversations} conversations ({faults} with a fault), {messages} messages, {} heard, \
+         {broken} promises broken",
         size(bytes)
     );
     Ok(if broken == 0 && grown.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
