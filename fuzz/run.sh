@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 # second.
 declare -A max_len=(
     [client_stream]=2048 [extension_header]=512 [header]=32 [inflate]=4096 [negotiate]=1024 [request_head]=1024
-    [response_head]=1024 [server_stream]=2048 [splits]=1024
+    [response_head]=1024 [server_stream]=2048 [splits]=512
 )
 
 # The dictionary of a target is fuzz/TARGET.dict, or one of these.
