@@ -11,8 +11,8 @@ cd "$(dirname "$0")/.."
 # How long inputs may become: long enough for what the target looks at, and short enough for many runs a
 # second.
 declare -A max_len=(
-    [client_stream]=1024 [extension_header]=512 [header]=32 [inflate]=4096 [negotiate]=1024 [request_head]=1024
-    [response_head]=1024 [server_stream]=1024 [splits]=512
+    [client_stream]=2048 [extension_header]=512 [header]=32 [inflate]=4096 [negotiate]=1024 [request_head]=1024
+    [response_head]=1024 [server_stream]=2048 [splits]=512
 )
 
 # The dictionary of a target is fuzz/TARGET.dict, or one of these.
