@@ -15,7 +15,7 @@ mod common;
 
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{Buf, BufMut};
 use common::*;
 use sansock::{
     CloseCode, CloseFrame, Config, Connection, Endpoint, Error, SendError, Timer, Timestamp, Violation,
@@ -252,4 +252,23 @@ fn hostile_55_a_half_closed_peer_still_gets_what_was_queued() {
         assert_eq!(feed(&mut peer(), &output(&mut end), &[1]), [text("the answer")]);
         assert!(end.is_finished());
     }
+}
+
+#[test]
+fn section_5_5_1_a_fork_sends_no_second_close_frame() {
+    let mut server = server();
+    server.close(CloseCode::GOING_AWAY, "").unwrap();
+    assert_eq!(output(&mut server), plain(0x88, &1001u16.to_be_bytes()));
+    // Nothing waits that could tell the fork so.
+    let (mut receive, mut send) = server.split();
+    let mut wire = send.fork();
+    wire.append(&mut send).unwrap();
+    assert_eq!(wire.ping(b""), Err(SendError::Closed));
+    receive.input().put_slice(&[masked(0x89, b"?"), close(1001, "")].concat());
+    while receive.poll_event().unwrap().is_some() {}
+    while let Some(control) = receive.poll_control() {
+        wire.handle_control(control);
+    }
+    assert!(receive.is_ended());
+    assert_eq!(wire.output().remaining(), 0);
 }

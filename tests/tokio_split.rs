@@ -235,6 +235,24 @@ async fn both_ends_close_cleanly_from_their_writers() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_socket_that_is_split_while_it_closes_sends_no_second_close_frame() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end, server_machine(Config::default()));
+    assert!(poll_once(socket.close(CloseCode::GOING_AWAY, "bye")).is_none());
+    let (mut reader, mut writer) = socket.split_with(|io| (io.clone(), io));
+    // The Close frame, and nothing behind its answer.
+    assert_eq!(peer.hear(), [Seen::End]);
+    peer.end.end();
+    assert!(reader.next().await.unwrap().is_none());
+    assert!(matches!(writer.send("late").await, Err(Error::Send(SendError::Closed))));
+    assert_eq!(peer.end.pull(WIDE), b"");
+    let report = reader.closed().unwrap();
+    assert_eq!(report.sent.map(|frame| frame.code()), Some(CloseCode::GOING_AWAY));
+    assert!(report.clean);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_writer_goes_on_when_its_reader_is_dropped() {
     let _guard = guard();
     let (mut peer, end) = Peer::client(10);
