@@ -47,7 +47,7 @@ fn check(source: &[u8], key: [u8; 4], len: usize, offset: usize) {
 }
 
 #[test]
-fn every_length_offset_and_phase() {
+fn rule_g_every_length_offset_and_phase() {
     let source: Vec<u8> = (0..365_u32).map(|i| (i * 7) as u8).collect();
     for (len, offset) in (0..=300).flat_map(|len| sample(65, 13).map(move |offset| (len, offset))) {
         for key in KEYS {
@@ -57,7 +57,7 @@ fn every_length_offset_and_phase() {
 }
 
 #[test]
-fn every_offset_and_phase_around_the_lengths_that_choose_a_path() {
+fn rule_g_every_offset_and_phase_around_the_lengths_that_choose_a_path() {
     let source: Vec<u8> = (0..4096 + 70 + 65_u32).map(|i| (i * 7 + i / 256) as u8).collect();
     for (len, offset) in edges().flat_map(|len| sample(65, 13).map(move |offset| (len, offset))) {
         check(&source, KEYS[0], len, offset);
@@ -65,7 +65,7 @@ fn every_offset_and_phase_around_the_lengths_that_choose_a_path() {
 }
 
 #[test]
-fn every_length_that_a_client_sends_is_what_a_server_receives() {
+fn rule_g_every_length_that_a_client_sends_is_what_a_server_receives() {
     let client = &mut Role::Client.connection(&Config::default());
     let server = &mut Role::Server.connection(&Config::default());
     for len in (0..=300).chain(edges()) {

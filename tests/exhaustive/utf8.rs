@@ -73,12 +73,12 @@ fn every_string(task: impl Fn([u8; 4]) + Sync) {
 }
 
 #[test]
-fn every_string_of_four_bytes() {
+fn hostile_45_every_string_of_four_bytes() {
     every_string(assert_judged_as_by_core);
 }
 
 #[test]
-fn every_string_of_four_bytes_where_two_blocks_meet() {
+fn hostile_45_every_string_of_four_bytes_where_two_blocks_meet() {
     // The wide code takes 64 bytes at once.
     every_string(|bytes| {
         let mut text = [b'a'; 128];
@@ -88,7 +88,7 @@ fn every_string_of_four_bytes_where_two_blocks_meet() {
 }
 
 #[test]
-fn every_string_of_four_edges_at_every_place_of_two_blocks() {
+fn hostile_45_every_string_of_four_edges_at_every_place_of_two_blocks() {
     in_parallel(sample(STRINGS_OF_EDGES, 1009), |number| {
         let bytes = string_of_edges(number);
         for at in 0..=124 {
@@ -134,7 +134,7 @@ fn assert_parts_judged_as_by_core(bytes: &[u8]) {
 }
 
 #[test]
-fn every_string_of_four_edges_at_every_split() {
+fn hostile_45_every_string_of_four_edges_at_every_split() {
     in_parallel(sample(STRINGS_OF_EDGES, 61), |number| {
         assert_parts_judged_as_by_core(&string_of_edges(number));
     });
@@ -149,7 +149,7 @@ fn characters(block: usize) -> impl Iterator<Item = char> {
 }
 
 #[test]
-fn every_character_at_every_split() {
+fn hostile_44_every_character_at_every_split() {
     in_parallel(0..BLOCKS, |block| {
         for character in characters(block) {
             assert_parts_judged_as_by_core(character.encode_utf8(&mut [0; 4]).as_bytes());
@@ -203,7 +203,7 @@ fn assert_arrives(connection: &mut Connection, role: Role, character: char) {
 }
 
 #[test]
-fn every_character_arrives_over_every_split_of_frames_and_of_reads() {
+fn hostile_44_every_character_arrives_over_every_split_of_frames_and_of_reads() {
     let mut chunks = Config::default();
     chunks.delivery = Delivery::Chunks;
     for config in [Config::default(), chunks] {
@@ -219,7 +219,7 @@ fn every_character_arrives_over_every_split_of_frames_and_of_reads() {
 }
 
 #[test]
-fn every_string_of_four_edges_is_text_or_fails_a_connection_at_the_fragment_that_is_wrong() {
+fn hostile_45_every_string_of_four_edges_is_text_or_fails_a_connection_at_the_fragment_that_is_wrong() {
     in_parallel(sample(STRINGS_OF_EDGES, 1009), |number| {
         let bytes = string_of_edges(number);
         for parts in splits(&bytes) {
