@@ -1,5 +1,5 @@
 //! Connections that have agreed on permessage-deflate, and an encoder that can be told everything.
-#![allow(clippy::expect_used, reason = "a test may panic")]
+#![allow(clippy::expect_used, clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 #![allow(
     dead_code,
     unreachable_pub,
@@ -8,7 +8,13 @@
 )]
 
 use sansock::deflate::{Agreed, Deflate, accept};
-use sansock::{Config, Connection, Timestamp};
+use sansock::{Config, Connection, DeflateError, Delivery, Error, Timestamp};
+
+use crate::common::{Seen, masked, plain, sees};
+
+/// First bytes of compressed messages.
+pub const TEXT: u8 = 0xc1;
+pub const BINARY: u8 = 0xc2;
 
 /// What a server with the defaults agrees to, given this offer's parameters.
 pub fn agreed(params: &str) -> Agreed {
@@ -22,6 +28,43 @@ pub fn server(config: Config, params: &str) -> Connection {
 
 pub fn client(config: Config, params: &str) -> Connection {
     Connection::client(config, [7; 32], Timestamp::EPOCH).with_deflate(agreed(params), &Deflate::default())
+}
+
+/// What both roles see of these frames, each a first byte and a payload, in every delivery.
+pub fn both_see(frames: &[(u8, &[u8])]) -> Vec<Seen> {
+    both_see_with(frames, &Config::default(), "")
+}
+
+pub fn both_see_with(frames: &[(u8, &[u8])], config: &Config, params: &str) -> Vec<Seen> {
+    let from_client: Vec<u8> = frames.iter().flat_map(|(first, payload)| masked(*first, payload)).collect();
+    let from_server: Vec<u8> = frames.iter().flat_map(|(first, payload)| plain(*first, payload)).collect();
+    let (server_saw, server_said) = sees(&from_client, || server(config.clone(), params));
+    let (client_saw, client_said) = sees(&from_server, || client(config.clone(), params));
+    assert_eq!(server_saw, client_saw);
+    // Whoever fails the connection says why, last and once.
+    if let Some(Seen::Failed(error)) = server_saw.last() {
+        let code = error.close_code().unwrap().get().to_be_bytes();
+        assert!(server_said.ends_with(&plain(0x88, &code)), "{server_said:x?}");
+        let [.., 0x88, 0x82, a, b, _, _, high, low] = client_said[..] else { panic!("{client_said:x?}") };
+        assert_eq!([high ^ a, low ^ b], code);
+    }
+    server_saw
+}
+
+pub fn fails(error: DeflateError) -> Vec<Seen> {
+    vec![Seen::Failed(Error::Deflate(error))]
+}
+
+pub fn limited(max_message: u64) -> Config {
+    let mut config = Config::default();
+    config.max_message = max_message;
+    config
+}
+
+pub fn chunks() -> Config {
+    let mut config = Config::default();
+    (config.delivery, config.max_message) = (Delivery::Chunks, u64::MAX);
+    config
 }
 
 /// Bytes that do not compress.

@@ -153,3 +153,18 @@ fn rule_h_the_payload_of_a_close() {
         assert_eq!(codes, [[closing(1002)], [closing(1007)], [closing(1002)]]);
     }
 }
+
+#[test]
+fn rule_h_a_reason_is_utf8_where_core_says_so() {
+    // Each first byte with each second one, alone and in front of what may go on with it.
+    for high in 0..=u8::MAX {
+        for low in 0..=u8::MAX {
+            for rest in [&b""[..], b"\x80", b"\xbf\xbf", b"x"] {
+                let reason = [&[high, low][..], rest].concat();
+                let parsed = CloseFrame::parse(&body(1000, &reason));
+                let expected = std::str::from_utf8(&reason).ok();
+                assert_eq!(parsed.ok().flatten().as_ref().map(CloseFrame::reason), expected, "{reason:x?}");
+            }
+        }
+    }
+}
