@@ -11,9 +11,12 @@ cd "$(dirname "$0")/.."
 # How long inputs may become: long enough for what the target looks at, and short enough for many runs a
 # second.
 declare -A max_len=(
-    [client_stream]=2048 [extension_header]=512 [header]=32 [inflate]=4096 [negotiate]=1024 [request_head]=1024
-    [response_head]=1024 [server_stream]=2048 [splits]=512
+    [client_stream]=2048 [differential]=512 [extension_header]=512 [header]=32 [inflate]=4096 [negotiate]=1024
+    [operations]=400 [request_head]=1024 [response_head]=1024 [server_stream]=2048 [splits]=512
 )
+
+# Of `operations`, a short input does not do less than a long one: it need not be tried first.
+declare -A more=([operations]=-len_control=0)
 
 # The dictionary of a target is fuzz/TARGET.dict, or one of these.
 declare -A dict=(
@@ -43,6 +46,7 @@ for target in "${targets[@]}"; do
     mkdir "$work/$target"
     [[ ! -d fuzz/corpus/$target ]] || cp -r "fuzz/corpus/$target/." "$work/$target"
     options=(-max_total_time="$seconds" -max_len="${max_len[$target]:-4096}" -timeout=10 -print_final_stats=1)
+    options+=(${more[$target]:-})
     for name in "$target" "${dict[$target]:-}"; do
         [[ ! -f fuzz/$name.dict ]] || options+=("-dict=fuzz/$name.dict")
     done
