@@ -151,11 +151,14 @@ impl<'a> Session<'a> {
         self.outcome.is_ended |= connection.is_ended();
         assert_eq!(connection.is_ended(), self.outcome.is_ended, "an end that is taken back");
         assert_eq!(connection.closed().is_some(), self.outcome.is_ended);
-        self.unfinished = match self.delivery {
-            _ if self.outcome.is_ended => 0,
-            Delivery::Chunks => self.position.unfinished(&self.wire[..self.given]).min(CONTROL),
-            _ => self.position.unfinished(&self.wire[..self.given]),
-        };
+        self.unfinished = 0;
+        if !self.outcome.is_ended {
+            let (given, setup) = (&self.wire[..self.given], self.setup);
+            self.unfinished = self.position.unfinished(given, setup.agreed.is_some(), !setup.is_client);
+            if self.delivery == Delivery::Chunks {
+                self.unfinished = self.unfinished.min(CONTROL);
+            }
+        }
         false
     }
 

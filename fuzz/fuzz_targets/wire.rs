@@ -122,18 +122,26 @@ pub struct Position {
 
 impl Position {
     /// How many of these bytes belong to an unfinished message, or to a frame that is not whole. More come
-    /// behind them each time.
-    pub fn unfinished(&mut self, bytes: &[u8]) -> usize {
-        while let Some(Ok(header)) = Header::read(&bytes[self.frame..], 7, None) {
+    /// behind them each time; all that a receiver has passed must be legal. `may_compress` and `mask` say what
+    /// the frames may have.
+    pub fn unfinished(&mut self, bytes: &[u8], may_compress: bool, mask: bool) -> usize {
+        loop {
+            let bytes = &bytes[self.frame..];
+            let is_first = bytes.first().is_some_and(|first| matches!(first & 0x0f, 1 | 2));
+            let allowed = if may_compress && is_first { 4 } else { 0 };
+            let Some(header) = Header::read(bytes, allowed, Some(mask)) else { break };
+            let header = header.expect("what is illegal is not passed");
             if matches!(header.opcode, 1 | 2) {
                 self.is_compressed = header.rsv & 4 != 0;
                 self.was_compressed |= self.is_compressed;
             }
             let len = usize::try_from(header.frame_len()).unwrap_or(usize::MAX);
-            if len > bytes.len() - self.frame {
+            if len > bytes.len() {
                 break;
             }
             if header.opcode < 8 {
+                let is_open = self.message.is_some();
+                assert_eq!(header.opcode == 0, is_open, "a message in a message, or a part of none");
                 self.message = self.message.or(Some(self.frame)).filter(|_| !header.fin);
             }
             self.is_compressed &= self.message.is_some();
