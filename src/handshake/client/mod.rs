@@ -173,7 +173,7 @@ impl Handshake {
     /// The refusal, once its body is there as far as it is waited for.
     fn refuse(&mut self) -> Option<Outcome> {
         let wanted = self.refused.as_ref()?.wanted;
-        if self.intake.input().len() < wanted && !self.intake.is_eof() {
+        if self.intake.pending().len() < wanted && !self.intake.is_eof() {
             return None;
         }
         let Refusal { head, end, .. } = self.refused.take()?;
