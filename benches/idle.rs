@@ -1,5 +1,5 @@
-//! What connections take that say nothing: how much the resident memory of this process grows for each, once it
-//! is open, and once it has echoed a message of 1 KiB. On Linux.
+//! What connections take that say nothing: how much the resident memory of this process grows for each, once
+//! it is open, and once it has echoed a message of 1 KiB. On Linux.
 //!
 //! ```text
 //! cargo bench --bench idle -- --in-memory 1000000     servers without I/O; fails above 600 MB in all
@@ -7,8 +7,8 @@
 //! cargo bench --bench idle -- --blocking 10000        sockets that one thread has
 //! ```
 //!
-//! The clients of sockets are in a process of their own. A socket takes a file: `ulimit -n` before. Without an
-//! argument, each runs for some hundred.
+//! The clients of sockets are in a process of their own. A socket takes a file: `ulimit -n` before. Without
+//! an argument, each runs for some hundred.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a benchmark")]
 
 use std::io::{BufRead, BufReader, Write};

@@ -7,8 +7,8 @@
 //! cargo bench --bench linear -- --case pings --count 10000
 //! ```
 //!
-//! A case handles so many of what it is named after; with a count of 0 it only starts. Without `--case`, each runs
-//! for a count of 10.
+//! A case handles so many of what it is named after; with a count of 0 it only starts. Without `--case`, each
+//! runs for a count of 10.
 #![allow(clippy::unwrap_used, reason = "a benchmark")]
 
 use std::hint::black_box;

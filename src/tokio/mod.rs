@@ -243,8 +243,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         if self.connection.wants_input() {
             let (receive, send) = self.connection.halves();
             let read = poll_input(&mut self.io, cx, receive, &self.clock, &mut self.turn);
-            // What was received will be answered; and if nothing was, nothing will. Small answers need no large
-            // buffer, which would be kept for as long as the application takes.
+            // What was received will be answered; and if nothing was, nothing will. Small answers need no
+            // large buffer, which would be kept for as long as the application takes.
             let answers_much = send.writes_much || !receive.holds_little();
             with_spare(|spare| match read {
                 Poll::Pending => send.return_buffer(spare),
