@@ -34,6 +34,10 @@ pub use request::ClientRequest;
 /// [`poll`](Self::poll) after each read, until there is an [`Outcome`] or an error. Limits are those of
 /// [`Config`]; all interim responses and the final one share [`Config::max_head`].
 ///
+/// What RFC 6455 asks of a client beyond one connection is the caller's, who knows of the others: to have no
+/// more than one of them in this state for each address and port (§4.1), to go through a proxy if there is
+/// one (§4.1), and to wait before it connects again after a failure, longer each time (§7.2.3).
+///
 /// ```
 /// use bytes::{Buf, BufMut};
 /// use sansock::handshake::client::{ClientRequest, Handshake, Outcome};
