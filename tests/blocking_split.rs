@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Seen, binary, text};
-use io::Step::Later;
+use io::Step::{Later, Panic};
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, server_machine};
 use sansock::blocking::{Error, Reader, WebSocket, Writer};
 use sansock::{CloseCode, Config, Connection, Error as Failure, Event, Message, SendError, Timer};
@@ -141,6 +141,20 @@ fn a_close_reply_that_would_block_is_written_before_the_end() {
     let ended = (0..100).find_map(|_| now(reader.recv()));
     assert!(matches!(ended, Some(Ok(None))));
     assert_eq!(peer.hear(), [Seen::End]);
+}
+
+#[test]
+fn hostile_83_after_a_write_that_panics_in_one_half_the_other_writes_nothing() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    end.next_writes(&[Panic]);
+    let (mut reader, mut writer) = halves(end);
+    assert!(thread::spawn(move || writer.send("nobody knows how much of this was taken")).join().is_err());
+    peer.ping(b"?");
+    peer.send("still heard");
+    assert_eq!(reader.recv().unwrap(), Some("still heard".into()));
+    assert!(now(reader.recv()).is_none());
+    assert_eq!(peer.end.pull(WIDE).len(), 1);
 }
 
 #[test]

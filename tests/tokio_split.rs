@@ -8,6 +8,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use common::{Seen, binary, text};
+use io::Step::Panic;
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, poll_once, server_machine};
 use sansock::handshake::client::ClientRequest;
 use sansock::handshake::server::Accept;
@@ -124,6 +125,21 @@ async fn a_pong_leaves_behind_the_frame_that_the_writer_left_half_written() {
         assert_eq!(seen, [binary(&[1; 5000]), Seen::Pong(b"?".into())]);
         reading.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hostile_83_after_a_write_that_panics_in_one_half_the_other_writes_nothing() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    end.next_writes(&[Panic]);
+    let (mut reader, mut writer) = halves(end);
+    let writing = tokio::spawn(async move { writer.send("nobody knows how much of this was taken").await });
+    assert!(writing.await.unwrap_err().is_panic());
+    peer.ping(b"?");
+    peer.send("still heard");
+    assert_eq!(reader.recv().await.unwrap(), Some("still heard".into()));
+    assert!(poll_once(reader.recv()).is_none());
+    assert_eq!(peer.end.pull(WIDE).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,6 +2,7 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
+    clippy::panic,
     clippy::indexing_slicing,
     reason = "shared by tests that use parts of it"
 )]
@@ -35,9 +36,11 @@ pub(crate) enum Step {
     /// A read that says it has read more than it was given room for.
     Boast,
     Fail(ErrorKind),
+    /// Panics, after a write of one byte.
+    Panic,
 }
 
-use Step::{Boast, Fail, Later, Move, Zero};
+use Step::{Boast, Fail, Later, Move, Panic, Zero};
 
 /// Calls that cut and delay in many ways; each is repeated for ever.
 pub(crate) const SCRIPTS: [&[Step]; 5] =
@@ -89,8 +92,12 @@ struct Lane {
 }
 
 impl Lane {
-    fn wake(&mut self) {
-        [self.reader.take(), self.writer.take()].into_iter().flatten().for_each(Waker::wake);
+    fn wake_reader(&mut self) {
+        self.reader.take().map(Waker::wake);
+    }
+
+    fn wake_writer(&mut self) {
+        self.writer.take().map(Waker::wake);
     }
 }
 
@@ -117,7 +124,8 @@ struct Plan {
     log: Log,
 }
 
-/// One end of a transport in memory. Its clones are the same end.
+/// One end of a transport in memory. Its clones are the same end. It wakes whoever asked last, and owes nobody
+/// anything after a call that was ready.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
     incoming: Arc<Mutex<Lane>>,
@@ -182,6 +190,11 @@ impl End {
         self.plan().held = Some(Vec::new());
     }
 
+    /// How many clones of this end there are.
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.plan)
+    }
+
     pub(crate) fn log<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
         look(&self.plan().log)
     }
@@ -190,7 +203,7 @@ impl End {
     pub(crate) fn push(&self, bytes: &[u8]) {
         let mut lane = self.outgoing.lock().unwrap();
         lane.bytes.extend(bytes);
-        lane.wake();
+        lane.wake_reader();
     }
 
     /// Takes at most `most` bytes that the other end has written.
@@ -198,7 +211,7 @@ impl End {
         let mut lane = self.incoming.lock().unwrap();
         let most = most.min(lane.bytes.len());
         let bytes = lane.bytes.drain(..most).collect();
-        lane.wake();
+        lane.wake_writer();
         bytes
     }
 
@@ -219,7 +232,7 @@ impl End {
     pub(crate) fn end(&self) {
         let mut lane = self.outgoing.lock().unwrap();
         lane.ended = true;
-        lane.wake();
+        lane.wake_reader();
     }
 
     /// Whether the other end has ended its sending side.
@@ -231,7 +244,7 @@ impl End {
     pub(crate) fn refuse(&self, kind: ErrorKind) {
         let mut lane = self.incoming.lock().unwrap();
         lane.write_fails = Some(kind);
-        lane.wake();
+        lane.wake_writer();
     }
 
     /// The other end's writes fail, and so do its reads once they have what was pushed.
@@ -239,7 +252,7 @@ impl End {
         self.refuse(ErrorKind::ConnectionReset);
         let mut lane = self.outgoing.lock().unwrap();
         lane.read_fails = Some(ErrorKind::ConnectionReset);
-        lane.wake();
+        lane.wake_reader();
     }
 
     /// One read; `None` if there is nothing yet.
@@ -255,6 +268,7 @@ impl End {
             Zero => return Some(Ok(0)),
             Boast => return Some(Ok(buf.len() + 1)),
             Fail(kind) => return Some(Err(kind.into())),
+            Panic => panic!("a read"),
             Later => {
                 waker.inspect(|waker| waker.wake_by_ref());
                 return None;
@@ -266,7 +280,8 @@ impl End {
             *to = from;
         }
         if len > 0 {
-            lane.wake();
+            lane.reader = None;
+            lane.wake_writer();
             drop(lane);
             self.plan().log.read += len;
             return Some(Ok(len));
@@ -289,6 +304,10 @@ impl End {
             Zero => return Some(Ok(0)),
             Boast => return Some(Ok(usize::MAX)),
             Fail(kind) => return Some(Err(kind.into())),
+            Panic => {
+                self.push(&slices[0][..1]);
+                panic!("a write");
+            }
             Later => {
                 waker.inspect(|waker| waker.wake_by_ref());
                 return None;
@@ -303,6 +322,7 @@ impl End {
             lane.writer = waker.cloned();
             return None;
         }
+        lane.writer = None;
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(room).collect();
         drop(lane);
         let mut plan = self.plan();
