@@ -144,6 +144,21 @@ fn a_close_reply_that_would_block_is_written_before_the_end() {
 }
 
 #[test]
+fn a_close_that_left_before_the_split_is_not_said_twice() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end, server_machine(Config::default()));
+    socket.connection_mut().close(CloseCode::NORMAL, "bye").unwrap();
+    socket.flush().unwrap();
+    assert_eq!(peer.hear(), [Seen::End]);
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    peer.end.end();
+    assert!(reader.recv().unwrap().is_none());
+    assert!(peer.end.pull(WIDE).is_empty());
+    assert_eq!(reader.closed().unwrap().sent.unwrap().reason(), "bye");
+}
+
+#[test]
 fn hostile_83_after_a_write_that_panics_in_one_half_the_other_writes_nothing() {
     let _guard = guard();
     let (mut peer, end) = Peer::client(WIDE);

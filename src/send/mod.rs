@@ -217,21 +217,21 @@ impl SendHalf {
         SendHalf::empty(self.high_water, keys)
     }
 
-    /// Moves all that waits in `other` behind what waits here, its Close frame included. If one was
-    /// sent from here already, nothing may follow it, and what waits in `other` is dropped.
+    /// Moves all that waits in `other` behind what waits here, its Close frame included: nothing can follow
+    /// it, also if it was written from there already. If one was sent from here, what waits in `other` is
+    /// dropped.
     pub fn append(&mut self, other: &mut SendHalf) -> Result<(), SendError> {
-        if !other.output.has_remaining() {
-            return Ok(());
+        if other.output.has_remaining() {
+            self.check_open().inspect_err(|_| other.output.clear())?;
+            self.output.append(&mut other.output);
+            if let Some(pong) = other.pong.take() {
+                // It waits here for all that was appended.
+                self.pong = Some(pong);
+                self.pong_bytes = MAX_PONG_BYTES;
+                self.pong_end = self.output.written() + self.output.remaining() as u64;
+            }
         }
-        self.check_open().inspect_err(|_| other.output.clear())?;
-        self.output.append(&mut other.output);
-        if let Some(pong) = other.pong.take() {
-            // It waits here for all that was appended.
-            self.pong = Some(pong);
-            self.pong_bytes = MAX_PONG_BYTES;
-            self.pong_end = self.output.written() + self.output.remaining() as u64;
-        }
-        if other.is_closed() {
+        if other.is_closed() && !self.is_closed() {
             self.state = State::Closed;
             self.close_sent.clone_from(&other.close_sent);
             self.deflating = None;
