@@ -144,6 +144,22 @@ fn a_close_reply_that_would_block_is_written_before_the_end() {
 }
 
 #[test]
+fn a_pong_that_would_block_leaves_though_the_writer_is_never_used() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end.clone(), server_machine(Config::default()));
+    socket.connection_mut().text("queued before").unwrap();
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    end.next_writes(&[Later; 3]);
+    peer.ping(b"?");
+    assert!(matches!(reader.next(), Ok(Some(Event::Ping(b"?")))));
+    for _ in 0..3 {
+        assert!(now(reader.next()).is_none());
+    }
+    assert_eq!(peer.hear(), [text("queued before"), Seen::Pong(b"?".into())]);
+}
+
+#[test]
 fn a_close_that_left_before_the_split_is_not_said_twice() {
     let _guard = guard();
     let (mut peer, end) = Peer::client(WIDE);
