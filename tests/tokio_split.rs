@@ -143,6 +143,18 @@ async fn a_close_that_left_before_the_split_is_not_said_twice() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn halves_that_are_dropped_while_they_wait_let_go_of_the_transport() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(10);
+    let (mut reader, mut writer) = halves(end.clone());
+    assert!(poll_once(writer.send("longer than the transport takes")).is_none());
+    assert!(poll_once(reader.next()).is_none());
+    drop((reader, writer));
+    assert_eq!(end.holders(), 1, "what the transport would wake keeps it alive");
+    drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
 async fn hostile_83_after_a_write_that_panics_in_one_half_the_other_writes_nothing() {
     let _guard = guard();
     let (mut peer, end) = Peer::client(WIDE);

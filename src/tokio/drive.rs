@@ -86,6 +86,11 @@ impl Sink {
         Sink { state: State::Open, unflushed: false, stalled: false }
     }
 
+    /// Whether the last attempt to bring something to the operating system had to wait.
+    pub(super) fn waits(&self) -> bool {
+        self.state == State::Open && (self.stalled || self.unflushed)
+    }
+
     /// Whether nothing is left to do here: all that was written is on its way and, if this side `ends`
     /// the transport, that is done.
     pub(super) fn is_settled(&self, ends: bool) -> bool {

@@ -89,15 +89,34 @@ struct Lane {
     write_fails: Option<ErrorKind>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    wakes_later: bool,
+    /// The reader and the writer are to be woken.
+    due: [bool; 2],
 }
 
 impl Lane {
     fn wake_reader(&mut self) {
-        self.reader.take().map(Waker::wake);
+        self.due[0] = true;
+        self.wake();
     }
 
     fn wake_writer(&mut self) {
-        self.writer.take().map(Waker::wake);
+        self.due[1] = true;
+        self.wake();
+    }
+
+    fn wake(&mut self) {
+        if !self.wakes_later {
+            self.deliver();
+        }
+    }
+
+    /// Wakes those that are to be; whether there were any.
+    fn deliver(&mut self) -> bool {
+        let [reader, writer] = std::mem::take(&mut self.due);
+        let wakers = [self.reader.take_if(|_| reader), self.writer.take_if(|_| writer)];
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        reader || writer
     }
 }
 
@@ -145,6 +164,8 @@ pub(crate) fn duplex(room: usize) -> (End, End) {
             write_fails: None,
             reader: None,
             writer: None,
+            wakes_later: false,
+            due: [false; 2],
         };
         Arc::new(Mutex::new(lane))
     };
@@ -185,9 +206,34 @@ impl End {
         self.plan().flushes.first.extend(steps);
     }
 
+    /// The next read does this, whatever comes after it.
+    pub(crate) fn now_reads(&self, step: Step) {
+        self.plan().reads.first.push_front(step);
+    }
+
+    pub(crate) fn now_writes(&self, step: Step) {
+        self.plan().writes.first.push_front(step);
+    }
+
+    pub(crate) fn now_flushes(&self, step: Step) {
+        self.plan().flushes.first.push_front(step);
+    }
+
     /// Holds back written bytes until they are flushed, as a TLS stream may.
     pub(crate) fn hold_back(&self) {
         self.plan().held = Some(Vec::new());
+    }
+
+    /// From now on the transport changes first, and [`deliver`](Self::deliver) wakes those who wait for it.
+    pub(crate) fn wake_later(&self) {
+        for lane in [&self.incoming, &self.outgoing] {
+            lane.lock().unwrap().wakes_later = true;
+        }
+    }
+
+    pub(crate) fn deliver(&self) -> bool {
+        let lanes = [&self.incoming, &self.outgoing];
+        lanes.map(|lane| lane.lock().unwrap().deliver()).contains(&true)
     }
 
     /// How many clones of this end there are.
@@ -226,6 +272,11 @@ impl End {
     /// How many bytes the other end has not read.
     pub(crate) fn unread(&self) -> usize {
         self.outgoing.lock().unwrap().bytes.len()
+    }
+
+    /// How many bytes the other end has written that were not pulled.
+    pub(crate) fn unheard(&self) -> usize {
+        self.incoming.lock().unwrap().bytes.len()
     }
 
     /// Ends this end's sending side.
