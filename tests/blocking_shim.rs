@@ -13,12 +13,13 @@ mod io;
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
 use common::{Seen, binary, masked, text};
-use io::Step::{Boast, Fail, Later, Move, Zero};
+use io::Step::{Boast, Fail, Later, Move, Panic, Zero};
 use io::{End, Peer, SCRIPTS, Step, WORST, client_machine, config, duplex, fitting, guard, server_machine};
 use sansock::blocking::{Error, WebSocket, accept, accept_request, connect};
 use sansock::handshake::{HandshakeError, Response};
@@ -66,6 +67,10 @@ fn is_failure<T>(result: Result<T, Error>, expected: Failure) -> bool {
 
 fn is_io<T>(result: Result<T, Error>, kind: ErrorKind) -> bool {
     matches!(result, Err(Error::Io(error)) if error.kind() == kind)
+}
+
+fn panics<T>(call: impl FnOnce() -> T) -> bool {
+    catch_unwind(AssertUnwindSafe(call)).is_err()
 }
 
 /// Interrupted at every other call, and short.
@@ -175,13 +180,47 @@ fn hostile_83_a_transport_that_lies_about_lengths_breaks_nothing() {
     let (_peer, end) = Peer::client(WIDE);
     end.next_reads(&[Boast, Boast]);
     end.next_writes(&[Boast]);
-    let mut config = Config::default();
-    config.close_timeout = Duration::ZERO;
-    let mut socket = WebSocket::over(end, server_machine(config));
+    let mut socket = server(end);
     socket.send("taken, it says").unwrap();
     assert_eq!(socket.connection().buffered(), 0);
-    // What it left in the buffer are zeros: an unmasked continuation.
-    assert!(patiently(|| socket.ready().map(drop)).is_err() || socket.connection().is_ended());
+    // What was cleared for the read is nothing that has arrived.
+    assert!(is_io(socket.recv(), ErrorKind::InvalidData));
+    assert!(is_failure(socket.recv(), Failure::UnexpectedEof));
+}
+
+#[test]
+fn hostile_83_a_head_that_the_transport_only_claims_is_an_error() {
+    let _guard = guard();
+    let (_peer, end) = Peer::client(WIDE);
+    end.next_reads(&[Boast]);
+    assert!(is_io(accept(end, Config::default()), ErrorKind::InvalidData));
+}
+
+#[test]
+fn hostile_83_a_read_that_panics_leaves_nothing_behind() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = server(end.clone());
+    peer.send("whole");
+    end.next_reads(&[Move(5), Panic]);
+    assert!(panics(|| socket.recv()));
+    assert_eq!(common::held(socket.connection_mut()), 5);
+    assert_eq!(socket.recv().unwrap(), Some("whole".into()));
+}
+
+#[test]
+fn hostile_83_after_a_write_that_panics_nothing_is_written() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = server(end.clone());
+    end.next_writes(&[Panic]);
+    assert!(panics(|| socket.send("nobody knows how much of this was taken")));
+    assert!(is_io(socket.flush(), ErrorKind::BrokenPipe));
+    peer.ping(b"?");
+    peer.send("still heard");
+    assert_eq!(socket.recv().unwrap(), Some("still heard".into()));
+    assert!(now(socket.recv()).is_none());
+    assert_eq!(peer.end.pull(WIDE).len(), 1);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use common::{Seen, binary, text};
-use io::Step::Later;
+use io::Step::{Later, Panic};
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, server_machine};
 use sansock::blocking::{Error, Reader, Transport, WebSocket, Writer};
 use sansock::{CloseCode, Config, Connection, Endpoint, Error as Failure, Event, Message, SendError, Timer};
@@ -188,6 +188,51 @@ fn a_close_reply_leaves_before_the_end_though_the_writer_does_not_send_it() {
     assert!(reader.recv().unwrap().is_none());
     assert_eq!(peer.hear(), [text("hi"), Seen::End]);
     assert!(peer.machine.closed().unwrap().clean);
+}
+
+#[test]
+fn a_pong_that_would_block_leaves_though_the_writer_is_never_used() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end.clone(), server_machine(Config::default()));
+    socket.connection_mut().text("queued before").unwrap();
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    end.next_writes(&[Later; 3]);
+    peer.ping(b"?");
+    assert!(matches!(reader.next(), Ok(Some(Event::Ping(b"?")))));
+    for _ in 0..3 {
+        assert!(now(reader.next()).is_none());
+    }
+    assert_eq!(peer.hear(), [text("queued before"), Seen::Pong(b"?".into())]);
+}
+
+#[test]
+fn a_close_that_left_before_the_split_is_not_said_twice() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end, server_machine(Config::default()));
+    socket.connection_mut().close(CloseCode::NORMAL, "bye").unwrap();
+    socket.flush().unwrap();
+    assert_eq!(peer.hear(), [Seen::End]);
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    peer.end.end();
+    assert!(reader.recv().unwrap().is_none());
+    assert!(peer.end.pull(WIDE).is_empty());
+    assert_eq!(reader.closed().unwrap().sent.unwrap().reason(), "bye");
+}
+
+#[test]
+fn hostile_83_after_a_write_that_panics_in_one_half_the_other_writes_nothing() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    end.next_writes(&[Panic]);
+    let (mut reader, mut writer) = halves(end);
+    assert!(thread::spawn(move || writer.send("nobody knows how much of this was taken")).join().is_err());
+    peer.ping(b"?");
+    peer.send("still heard");
+    assert_eq!(reader.recv().unwrap(), Some("still heard".into()));
+    assert!(now(reader.recv()).is_none());
+    assert_eq!(peer.end.pull(WIDE).len(), 1);
 }
 
 #[test]

@@ -288,6 +288,32 @@ fn hostile_64_a_decoder_tells_nothing_of_another_connection() {
     }
 }
 
+/// What stood 32,768 bytes before, three bytes of it, in fixed codes: the length, the distance of 24,577 and 13 bits
+/// more, the end of the block, and the beginning of the empty one (RFC 1951 §3.2.5 and §3.2.6).
+const FROM_AFAR: &[u8] = b"\x02\xde\xff\x0f\x00";
+
+#[test]
+fn section_7_2_2_without_a_limit_the_window_is_of_32_768_bytes() {
+    let payload = noise(32_768);
+    let first = Encoder::new(0, 15, true).message(&payload);
+    let expected = [binary(&payload), binary(&payload[..3]), binary(&payload[3..6])];
+    let saw = both_see(&[(BINARY, &first), (BINARY, FROM_AFAR), (BINARY, FROM_AFAR)]);
+    assert!(saw == expected);
+    // Also where the decoder was given away in between, and another one is told what the window holds.
+    let server = (deflate::server(Config::default(), ""), masked as fn(u8, &[u8]) -> Vec<u8>);
+    let client = (deflate::client(Config::default(), ""), plain as fn(u8, &[u8]) -> Vec<u8>);
+    for (mut end, frame) in [server, client] {
+        for (message, expected) in [&first[..], FROM_AFAR, FROM_AFAR].into_iter().zip(&expected) {
+            assert!(common::feed(&mut end, &frame(BINARY, message), &[usize::MAX]) == [expected.clone()]);
+            end.handle_would_block();
+        }
+    }
+    // A byte further back there is nothing.
+    let short = Encoder::new(0, 15, true).message(&payload[1..]);
+    let saw = both_see(&[(BINARY, &short), (BINARY, FROM_AFAR)]);
+    assert!(saw == [binary(&payload[1..]), Seen::Failed(Error::Deflate(DeflateError::Corrupt))]);
+}
+
 #[test]
 fn hostile_65_distances_beyond_the_agreed_window() {
     // Between messages the agreed window counts, whatever decoder comes next; within one, up to 32 KiB

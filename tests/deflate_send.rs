@@ -164,6 +164,26 @@ fn section_7_1_2_the_window_is_kept_to() {
 }
 
 #[test]
+fn section_7_2_2_the_agreed_window_is_kept_to_whatever_a_client_has_offered() {
+    let repeated = noise(600);
+    let far = [&repeated[..], &noise(5000)[1000..], &repeated].concat();
+    for (offered, answered, may_refer) in
+        [(9, 15, false), (9, 13, false), (13, 9, false), (15, 12, false), (15, 13, true), (13, 15, true)]
+    {
+        let mut deflate = Deflate::default();
+        deflate.send_window = WindowBits::new(offered).unwrap();
+        let mut agreed = deflate::agreed("");
+        agreed.client_max_window_bits = WindowBits::new(answered);
+        let mut client = common::client().with_deflate(agreed, &deflate);
+        let mut server = common::server().with_deflate(agreed, &Deflate::default());
+        client.binary(&far).unwrap();
+        assert_eq!(client.buffered() < far.len() - 500, may_refer, "{offered} offered, {answered} agreed");
+        let sent = output(&mut client);
+        assert!(common::feed(&mut server, &sent, &[usize::MAX]) == [binary(&far)]);
+    }
+}
+
+#[test]
 fn control_frames_are_never_compressed() {
     let mut server = with_threshold(0);
     server.ping(&[b'x'; 125]).unwrap();

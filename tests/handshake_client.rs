@@ -304,6 +304,27 @@ fn hostile_24_frames_behind_the_head_are_delivered() {
     }
 }
 
+/// Heads are taken off a blob without what is behind them moving each time: nothing of it may go astray.
+#[test]
+fn hostile_22_frames_behind_many_interim_responses_are_delivered() {
+    for count in [1, 2, 3, 10, 300] {
+        let heads =
+            [&"HTTP/1.1 103 Early Hints\r\nX: z\r\n\r\n".repeat(count)[..], &with("X", &["y"])].concat();
+        for frames in [&b""[..], b"\x81\x02hi", &b"\x81\x02hi".repeat(5000)] {
+            for pieces in deliveries(&[heads.as_bytes(), frames].concat()) {
+                let (Ok(Some(Outcome::Established(established))), rest) = feed(&pieces) else {
+                    panic!("refused")
+                };
+                assert_eq!(established.header("x"), Some(&b"y"[..]));
+                let mut connection = established.into_connection(NOW);
+                connection.input().put_slice(&rest.concat());
+                connection.handle_input(NOW);
+                assert!(texts(&mut connection).len() == frames.len() / 4, "{count} before {}", frames.len());
+            }
+        }
+    }
+}
+
 #[test]
 fn section_4_our_client_and_our_server_agree() {
     let request = ClientRequest::new("wss://a.example:8443/chat?room=1").unwrap();

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::BufMut;
 use common::*;
-use sansock::{CloseCode, Config, Connection, Delivery, Error, SendError, Timer, Timestamp};
+use sansock::{CloseCode, Config, Connection, Delivery, Error, Timer, Timestamp};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -130,6 +130,29 @@ fn keepalive_pings_that_a_peer_does_not_read_do_not_pile_up() {
     }
 }
 
+/// RFC 6455 §7.1.7, §7.2.1 and §7.3: "clients SHOULD NOT close the connection" without a reason.
+#[test]
+fn section_7_3_a_client_does_not_close_while_its_peer_is_there() {
+    let mut pair = Pair::new();
+    for _ in 0..24 {
+        // Nothing but keepalive, and then whatever a server may say.
+        pair.sleep(3600 * SECOND);
+        pair.server.text("still here").unwrap();
+        pair.server.binary(b"").unwrap();
+        pair.server.fragment("in ").unwrap();
+        pair.server.ping(b"?").unwrap();
+        pair.server.pong(b"unasked").unwrap();
+        pair.server.last_fragment("parts").unwrap();
+        pair.drive();
+    }
+    assert_eq!(pair.reports(), (None, None));
+    assert!(!pair.client_saw.contains(&Seen::End) && !pair.server_saw.contains(&Seen::End));
+    assert_eq!(pair.client_saw.iter().filter(|seen| **seen == text("in parts")).count(), 24);
+    pair.client.text("and so am I").unwrap();
+    pair.drive();
+    assert_eq!(pair.server_saw.last(), Some(&text("and so am I")));
+}
+
 #[test]
 fn nothing_that_arrived_is_lost_to_a_deadline() {
     let mut server = server();
@@ -181,21 +204,6 @@ fn the_high_water_mark_refuses_nothing() {
     assert!(server.is_above_high_water() && !server.wants_input());
     output(&mut server);
     assert!(!server.is_above_high_water() && server.wants_input());
-}
-
-#[test]
-fn section_5_4_fragments_that_are_sent_keep_their_order() {
-    let mut server = server();
-    server.fragment("a").unwrap();
-    assert_eq!(server.text("b"), Err(SendError::MessageOpen));
-    assert_eq!(server.send("b"), Err(SendError::MessageOpen));
-    assert_eq!(server.fragment(&b"b"[..]), Err(SendError::KindMismatch));
-    server.ping(b"p").unwrap();
-    server.last_fragment("").unwrap();
-    server.text("c").unwrap();
-    let frames = [plain(0x01, b"a"), plain(0x89, b"p"), plain(0x80, b""), plain(0x81, b"c")];
-    assert_eq!(output(&mut server), frames.concat());
-    assert_eq!(server.ping(&[0; 126]), Err(SendError::ControlTooLong));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! RFC 6455 §5: frames that are legal. What is not is in `tests/hostile`.
+//! RFC 6455 §5: frames that are legal, received and sent. What is not is in `tests/hostile`.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,9 +12,15 @@
 )]
 
 mod common;
+#[path = "common/role.rs"]
+mod role;
+
+use std::time::Duration;
 
 use bytes::Buf;
 use common::*;
+use role::{Role, unmasked};
+use sansock::{CloseCode, Config, Connection, Data, Prepared, SendError, Timestamp};
 
 #[test]
 fn section_5_7_examples() {
@@ -79,4 +85,188 @@ fn section_5_5_3_a_pong_that_waits_goes_along_when_output_is_appended() {
         wire.output().advance(len);
     }
     assert!(bytes.ends_with(&plain(0x8a, &[99; 50])));
+}
+
+/// A frame as it is on the wire.
+struct Frame {
+    first: u8,
+    is_masked: bool,
+    /// How many bytes the length takes besides the first seven bits.
+    extended: usize,
+    len: usize,
+}
+
+impl Frame {
+    fn is_control(&self) -> bool {
+        self.first & 0x08 != 0
+    }
+}
+
+fn frames(mut bytes: &[u8]) -> Vec<Frame> {
+    let mut frames = Vec::new();
+    while let [first, second, rest @ ..] = bytes {
+        let short = second & 0x7f;
+        let (length, rest) = rest.split_at(match short {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        });
+        let extended = length.len();
+        let short = usize::from(short);
+        let long = length.iter().fold(0, |long, byte| long << 8 | usize::from(*byte));
+        let len = if extended == 0 { short } else { long };
+        let is_masked = second & 0x80 != 0;
+        frames.push(Frame { first: *first, is_masked, extended, len });
+        bytes = &rest[len + if is_masked { 4 } else { 0 }..];
+    }
+    assert!(bytes.is_empty(), "half a frame");
+    frames
+}
+
+/// On both sides of each length from which on its form is another one.
+const LENGTHS: [usize; 10] = [0, 1, 124, 125, 126, 127, 0xfffe, 0xffff, 0x1_0000, 0x1_0001];
+
+/// All that an endpoint can be told to send, in each length that it may have.
+fn told(role: Role) -> Vec<Frame> {
+    let mut end = role.connection(&Config::default());
+    let mut bytes = Vec::new();
+    for len in LENGTHS {
+        let (data, said, control) = (vec![7; len], "x".repeat(len), vec![7; len.min(125)]);
+        end.text(&said).unwrap();
+        end.binary(&data).unwrap();
+        end.send(said.clone()).unwrap();
+        end.send(data.clone()).unwrap();
+        end.prepared(&Prepared::new(data.clone())).unwrap();
+        for part in [Data::Text(&said), Data::Binary(&data)] {
+            end.fragment(part).unwrap();
+            end.ping(&control).unwrap();
+            end.fragment(part).unwrap();
+            end.pong(&control).unwrap();
+            end.last_fragment(part).unwrap();
+        }
+        bytes.extend(output(&mut end));
+        end.offer(&said[..], |head, payload| {
+            bytes.extend([head, payload].concat());
+            head.len() + payload.len()
+        })
+        .unwrap();
+        give(&mut end, &role.frame(0x82, &data));
+        let (event, send) = end.poll_with_send().unwrap().unwrap();
+        send.relay(event).unwrap();
+        bytes.extend(output(&mut end));
+    }
+    end.close(CloseCode::NORMAL, &"x".repeat(123)).unwrap();
+    bytes.extend(output(&mut end));
+    frames(&bytes)
+}
+
+/// All that an endpoint says by itself: pongs, keepalive pings, and Close frames.
+fn said_by_itself(role: Role) -> Vec<Frame> {
+    let mut bytes = Vec::new();
+    let mut says = |peers: &[u8], time: u64| {
+        let mut end = role.connection(&Config::default());
+        give(&mut end, peers);
+        events(&mut end);
+        end.handle_timeout(Timestamp::EPOCH + Duration::from_secs(time));
+        let said = output(&mut end);
+        assert!(!said.is_empty());
+        bytes.extend(said);
+    };
+    says(&role.frames(&[(0x89, b""), (0x89, &[7; 125])]), 0);
+    says(b"", 20);
+    says(&role.frame(0x88, b""), 0);
+    says(&role.frame(0x88, b"\x03\xe8bye"), 0);
+    for wrong in [&[0xff][..], &role.frame(0x81, b"\xff"), &role.head(0x82, &[127, 0, 0, 1, 0, 0, 0, 0, 0])] {
+        says(wrong, 0);
+    }
+    frames(&bytes)
+}
+
+/// Everything that an endpoint sends.
+fn everything(role: Role) -> impl Iterator<Item = Frame> {
+    let all: Vec<_> = told(role).into_iter().chain(said_by_itself(role)).collect();
+    for first in [0x01, 0x02, 0x00, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8a] {
+        assert!(all.iter().any(|frame| frame.first == first), "{role:?} {first:x}");
+    }
+    all.into_iter()
+}
+
+#[test]
+fn section_5_1_masks_go_one_way_only() {
+    assert!(everything(Role::Client).all(|frame| frame.is_masked));
+    assert!(!everything(Role::Server).any(|frame| frame.is_masked));
+}
+
+#[test]
+fn section_5_2_reserved_bits_are_not_sent() {
+    for role in Role::BOTH {
+        assert!(everything(role).all(|frame| frame.first & 0x70 == 0), "{role:?}");
+        // Nor reserved opcodes.
+        assert!(everything(role).all(|frame| matches!(frame.first & 0x0f, 0..=2 | 8..=10)));
+    }
+}
+
+#[test]
+fn section_5_2_lengths_take_their_shortest_form() {
+    for role in Role::BOTH {
+        let all: Vec<_> = everything(role).collect();
+        for frame in &all {
+            let shortest = match frame.len {
+                0..=125 => 0,
+                126..=0xffff => 2,
+                _ => 8,
+            };
+            assert_eq!(frame.extended, shortest, "{role:?} {:x} of {}", frame.first, frame.len);
+        }
+        for len in LENGTHS {
+            let with_len = all.iter().filter(|frame| frame.len == len && !frame.is_control());
+            assert!(with_len.count() >= 13, "{role:?} {len}");
+        }
+    }
+}
+
+#[test]
+fn section_5_5_control_frames_are_short_and_whole() {
+    for role in Role::BOTH {
+        let controls: Vec<_> = everything(role).filter(Frame::is_control).collect();
+        assert!(controls.iter().all(|frame| frame.first & 0x80 != 0 && frame.len <= 125), "{role:?}");
+        assert!(controls.iter().any(|frame| frame.len == 125));
+        let mut end = role.connection(&Config::default());
+        assert_eq!(end.ping(&[7; 126]), Err(SendError::ControlTooLong));
+        assert_eq!(end.pong(&[7; 126]), Err(SendError::ControlTooLong));
+        assert_eq!(end.close(CloseCode::NORMAL, &"x".repeat(124)), Err(SendError::ControlTooLong));
+        assert_eq!(output(&mut end), b"");
+    }
+}
+
+type Command = fn(&mut Connection) -> Result<(), SendError>;
+
+/// Every way to send a whole message.
+const MESSAGES: [Command; 6] = [
+    |end| end.text("b"),
+    |end| end.binary(b"b"),
+    |end| end.send("b"),
+    |end| end.send(b"b".to_vec()),
+    |end| end.prepared(&Prepared::new("b")),
+    |end| end.offer("b", |_, _| panic!("it cannot be sent")),
+];
+
+#[test]
+fn section_5_4_fragments_that_are_sent_keep_their_order() {
+    for role in Role::BOTH {
+        let mut end = role.connection(&Config::default());
+        end.fragment("a").unwrap();
+        for message in MESSAGES {
+            assert_eq!(message(&mut end), Err(SendError::MessageOpen));
+        }
+        assert_eq!(end.fragment(&b"b"[..]), Err(SendError::KindMismatch));
+        assert_eq!(end.last_fragment(&b"b"[..]), Err(SendError::KindMismatch));
+        end.ping(b"p").unwrap();
+        end.fragment("b").unwrap();
+        end.last_fragment("").unwrap();
+        end.text("c").unwrap();
+        let frames =
+            [plain(0x01, b"a"), plain(0x89, b"p"), plain(0x00, b"b"), plain(0x80, b""), plain(0x81, b"c")];
+        assert_eq!(unmasked(&output(&mut end)), frames.concat());
+    }
 }

@@ -12,11 +12,14 @@
 )]
 
 mod common;
+#[path = "common/role.rs"]
+mod role;
 
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use common::*;
+use role::unmasked;
 use sansock::{
     CloseCode, CloseFrame, Config, Connection, Endpoint, Error, SendError, Timer, Timestamp, Violation,
 };
@@ -97,21 +100,41 @@ fn section_7_4_every_code() {
     assert_eq!(sent, plain(0x88, &1002u16.to_be_bytes()));
 }
 
+type Command = fn(&mut Connection) -> Result<(), SendError>;
+
+/// Every one there is.
+const COMMANDS: [Command; 10] = [
+    |end| end.text("x"),
+    |end| end.binary(b"x"),
+    |end| end.send(b"x".to_vec()),
+    |end| end.fragment("x"),
+    |end| end.last_fragment("x"),
+    |end| end.prepared(&sansock::Prepared::new("x")),
+    |end| end.offer("x", |_, _| panic!("it cannot be sent")),
+    |end| end.ping(b""),
+    |end| end.pong(b""),
+    |end| end.close(CloseCode::NORMAL, ""),
+];
+
 #[test]
 fn section_5_5_1_nothing_is_sent_after_a_close() {
-    let mut server = server();
-    server.close(CloseCode::NORMAL, "").unwrap();
-    let closed = Err(SendError::Closed);
-    assert_eq!(server.text("x"), closed);
-    assert_eq!(server.send(b"x".to_vec()), closed);
-    assert_eq!(server.fragment("x"), closed);
-    assert_eq!(server.prepared(&sansock::Prepared::new("x")), closed);
-    assert_eq!(server.ping(b""), closed);
-    assert_eq!(server.pong(b""), closed);
-    assert_eq!(server.close(CloseCode::NORMAL, ""), closed);
-    let seen = feed(&mut server, &masked(0x89, b"a ping gets no answer now"), &[1]);
-    assert_eq!(seen.len(), 1);
-    assert_eq!(output(&mut server), plain(0x88, &[0x03, 0xe8]));
+    for (new, frame) in ROLES {
+        let mut end = new();
+        end.close(CloseCode::NORMAL, "").unwrap();
+        assert!(COMMANDS.iter().all(|command| command(&mut end) == Err(SendError::Closed)));
+        let seen = feed(&mut end, &frame(0x89, b"a ping gets no answer now"), &[1]);
+        assert_eq!(seen.len(), 1);
+        give(&mut end, &frame(0x82, b"what was on its way"));
+        let (event, send) = end.poll_with_send().unwrap().unwrap();
+        assert_eq!(send.relay(event), Err(SendError::Closed));
+        assert_eq!(unmasked(&output(&mut end)), plain(0x88, &[0x03, 0xe8]));
+
+        // Nor after one that answers the peer's.
+        let mut end = new();
+        assert_eq!(feed(&mut end, &frame(0x88, b"\x03\xe9"), &[1]), [Seen::End]);
+        assert!(COMMANDS.iter().all(|command| command(&mut end) == Err(SendError::Closed)));
+        assert_eq!(unmasked(&output(&mut end)), plain(0x88, &[0x03, 0xe9]));
+    }
 }
 
 #[test]

@@ -5,10 +5,21 @@
 mod common;
 mod io;
 
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
+
 use common::{Seen, binary, text};
+use futures_util::FutureExt;
 use io::{End, Peer, WORST, client_machine, config, duplex, guard, poll_once, poll_times, server_machine};
-use sansock::tokio::{Reader, WebSocket, Writer, accept, connect_over};
-use sansock::{CloseCode, Config, Event, Message, handshake::client::ClientRequest};
+use sansock::handshake::{Response, client::ClientRequest, server::Accept};
+use sansock::tokio::{
+    Error, Incoming, Reader, WebSocket, Writer, accept, accept_request, connect, connect_over,
+    connect_request,
+};
+use sansock::{CloseCode, Config, Event, Message};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 type Socket = WebSocket<End>;
 type Halves = (Reader<End, End>, Writer<End>);
@@ -327,6 +338,129 @@ async fn hostile_84_a_conversation_of_dropped_futures_of_halves() {
         }
         assert_eq!(echoed, messages);
     }
+}
+
+/// Polls a handshake `k` times, each time after its partner at the other end, and drops it: whether it is done.
+fn handshake(k: usize, call: impl Future, partner: impl Future) -> bool {
+    let (mut call, mut partner) = (pin!(call), pin!(FutureExt::fuse(partner)));
+    (0..k).any(|_| {
+        poll_once(&mut partner);
+        poll_once(&mut call).is_some()
+    })
+}
+
+/// Drops the first of `$calls`, which owns `$far`, after `k` polls, for all `k`: the transport is dropped with it.
+macro_rules! lets_go {
+    ($name:ident, |$near:ident, $far:ident| $calls:expr) => {
+        #[tokio::test(start_paused = true)]
+        async fn $name() {
+            let _guard = guard();
+            for k in 0.. {
+                let (near, far) = duplex(100);
+                let ($near, $far) = (near.always(WORST), far.clone().always(WORST));
+                let (call, partner) = $calls;
+                let is_done = handshake(k, call, partner);
+                assert_eq!(far.holders(), 1, "after {k} polls");
+                if is_done {
+                    assert!(k > 2);
+                    return;
+                }
+            }
+        }
+    };
+}
+
+fn client_of(near: End) -> Pin<Box<impl Future>> {
+    let request = ClientRequest::new("ws://example.com/").unwrap();
+    Box::pin(connect_over(near, request, Config::default()))
+}
+
+/// The request that a client makes.
+async fn request_of(client: impl Future, far: End) -> Incoming<End> {
+    tokio::select! {
+        incoming = accept_request(far, Config::default()) => incoming.unwrap(),
+        _ = client => panic!("it was not answered"),
+    }
+}
+
+lets_go!(hostile_84_accept, |near, far| (accept(far, Config::default()), client_of(near)));
+lets_go!(hostile_84_accept_request, |near, far| (accept_request(far, Config::default()), client_of(near)));
+lets_go!(hostile_84_connect_over, |near, far| (client_of(far), accept(near, Config::default())));
+lets_go!(hostile_84_accept_of_a_request, |near, far| {
+    let mut client = client_of(near);
+    (request_of(&mut client, far).await.accept(Accept::new()), client)
+});
+lets_go!(hostile_84_reject_of_a_request, |near, far| {
+    let mut client = client_of(near.clone());
+    let incoming = request_of(&mut client, far).await;
+    near.end();
+    (incoming.reject(Response::new(403).unwrap()), client)
+});
+
+/// Polls a future as often as it is woken, `k` times at the most.
+async fn woken_times<F: Future>(k: usize, future: F) -> Option<F::Output> {
+    let (mut future, mut left) = (pin!(future), k);
+    poll_fn(|cx| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// Connects over TCP with one call that is dropped after `k` polls, for all `k`, until one is done: the server
+/// sees that all the others have gone.
+async fn vanishes<F: Future<Output = Result<WebSocket<TcpStream>, Error>>>(connect: impl Fn(&str) -> F) {
+    let _guard = guard();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let mut served = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => {
+                    served.spawn(async move {
+                        let socket = accept(accepted.unwrap().0, Config::default()).await;
+                        let Ok(mut socket) = socket else { return false };
+                        matches!(socket.recv().await, Ok(None))
+                    });
+                }
+                Some(ended) = served.join_next() => {
+                    if ended.unwrap() {
+                        return served.join_all().await;
+                    }
+                }
+            }
+        }
+    });
+    for k in 0.. {
+        if let Some(socket) = woken_times(k, connect(&url)).await {
+            assert!(k > 1);
+            assert!(socket.unwrap().close(CloseCode::NORMAL, "").await.unwrap().clean);
+            break;
+        }
+    }
+    assert!(!serving.await.unwrap().contains(&true));
+}
+
+#[tokio::test]
+async fn hostile_84_connect() {
+    vanishes(|url| {
+        let url = url.to_owned();
+        async move { connect(&url, Config::default()).await }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn hostile_84_connect_request() {
+    vanishes(|url| connect_request(ClientRequest::new(url).unwrap(), Config::default())).await;
 }
 
 /// A handshake owns its transport: with its future both are gone, so it can only be waited for. What

@@ -68,7 +68,7 @@ async fn connect(listener: &TcpListener, count: usize) -> Vec<Peer> {
 
 #[test]
 fn a_connection_at_rest_is_small() {
-    assert!(size_of::<WebSocket<()>>() <= 280, "{}", size_of::<WebSocket<()>>());
+    assert!(size_of::<WebSocket<()>>() <= 288, "{}", size_of::<WebSocket<()>>());
 
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {

@@ -11,6 +11,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use common::{Seen, binary, text};
+use io::Step::Panic;
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, poll_once, server_machine};
 use sansock::handshake::client::ClientRequest;
 use sansock::handshake::server::Accept;
@@ -127,6 +128,48 @@ async fn a_pong_leaves_behind_the_frame_that_the_writer_left_half_written() {
         assert_eq!(seen, [binary(&[1; 5000]), Seen::Pong(b"?".into())]);
         reading.abort();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_left_before_the_split_is_not_said_twice() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end, server_machine(Config::default()));
+    socket.connection_mut().close(CloseCode::NORMAL, "bye").unwrap();
+    socket.flush().await.unwrap();
+    assert_eq!(peer.hear(), [Seen::End]);
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    peer.end.end();
+    assert!(reader.recv().await.unwrap().is_none());
+    assert!(peer.end.pull(WIDE).is_empty());
+    assert_eq!(reader.closed().unwrap().sent.unwrap().reason(), "bye");
+}
+
+#[tokio::test(start_paused = true)]
+async fn halves_that_are_dropped_while_they_wait_let_go_of_the_transport() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(10);
+    let (mut reader, mut writer) = halves(end.clone());
+    assert!(poll_once(writer.send("longer than the transport takes")).is_none());
+    assert!(poll_once(reader.next()).is_none());
+    drop((reader, writer));
+    assert_eq!(end.holders(), 1, "what the transport would wake keeps it alive");
+    drop(peer);
+}
+
+#[tokio::test(start_paused = true)]
+async fn hostile_83_after_a_write_that_panics_in_one_half_the_other_writes_nothing() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    end.next_writes(&[Panic]);
+    let (mut reader, mut writer) = halves(end);
+    let writing = tokio::spawn(async move { writer.send("nobody knows how much of this was taken").await });
+    assert!(writing.await.unwrap_err().is_panic());
+    peer.ping(b"?");
+    peer.send("still heard");
+    assert_eq!(reader.recv().await.unwrap(), Some("still heard".into()));
+    assert!(poll_once(reader.recv()).is_none());
+    assert_eq!(peer.end.pull(WIDE).len(), 1);
 }
 
 #[tokio::test(start_paused = true)]

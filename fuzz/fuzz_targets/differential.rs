@@ -376,6 +376,7 @@ const CODES: [u16; 26] = [
 
 /// Both talk to each other.
 struct Talk {
+    is_client: bool,
     ours: Ours,
     theirs: Other,
     /// What each should see, and what it has seen: first this crate.
@@ -384,6 +385,8 @@ struct Talk {
     /// The fragmented messages that are open.
     open: (Option<Seen>, Option<Seen>),
     is_over: bool,
+    /// What each has written.
+    written: (Vec<u8>, Vec<u8>),
 }
 
 impl Talk {
@@ -392,12 +395,14 @@ impl Talk {
         let setup = Setup { limits, ..*setup };
         let (ours, theirs) = (setup.ours(), setup.theirs(!setup.is_client));
         Talk {
+            is_client: setup.is_client,
             ours,
             theirs,
             due: Default::default(),
             seen: Default::default(),
             open: Default::default(),
             is_over: false,
+            written: Default::default(),
         }
     }
 
@@ -411,15 +416,23 @@ impl Talk {
             self.carry();
         }
         assert_eq!(self.seen, self.due);
+        let limits = Limits { message: u64::MAX, frame: u64::MAX };
+        let is_client = self.is_client;
+        assert_eq!(frames::judge(&self.written.0, is_client, limits).faults, []);
+        assert_eq!(frames::judge(&self.written.1, !is_client, limits).faults, []);
     }
 
-    /// A command: the lowest four bits are its kind; 16 it is the other one's; 32 the payload is repeated 64 times;
-    /// 64 it is text. Then the length, and that many bytes.
+    /// A command: the lowest four bits are its kind; 16 it is the other one's; 32 the payload is repeated 257 times;
+    /// 64 it is text; 128 it is longer by one. Then the length, and that many bytes.
     fn command(&mut self, input: &mut Input<'_>) {
         let (byte, len) = (input.byte(), input.byte());
-        let times = if byte & 32 != 0 { 64 } else { 1 };
+        // 255 times that is the most that a length of 16 bits can say.
+        let times = if byte & 32 != 0 { 257 } else { 1 };
         let is_text = byte & 64 != 0;
         let mut bytes = input.take(len.into()).repeat(times);
+        if byte & 128 != 0 {
+            bytes.push(b'x');
+        }
         if is_text {
             bytes = String::from_utf8_lossy(&bytes).into_owned().into_bytes();
         }
@@ -546,6 +559,8 @@ impl Talk {
             if to_theirs.is_empty() && to_ours.is_empty() {
                 break;
             }
+            self.written.0.extend(&to_theirs);
+            self.written.1.extend(&to_ours);
             self.theirs.pipe().input.extend(to_theirs);
             let end = self.theirs.read_all(&mut self.seen.1);
             assert!(end == End::Starved || (self.is_over && end == End::Closed), "theirs: {end:?}");

@@ -335,7 +335,8 @@ impl World {
         }
         self.take_all(1 - index, taking, false);
         self.sides[1 - index].carry();
-        moved > 0
+        // What was taken may have an answer.
+        moved > 0 || self.sides[1 - index].buffered() > 0
     }
 
     // ---- the rest of the world ----

@@ -313,16 +313,18 @@ fn is_reason(text: &[u8]) -> bool {
     text.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\t')
 }
 
-/// The bytes with the answer to the key in the place of `ACCEPT`.
-fn with_accept(wire: &[u8], accept: &str) -> Vec<u8> {
-    const PLACE: &[u8] = b"ACCEPT";
+/// The bytes with the answer to the key in the place of `ACCEPT`, and all of it in small letters in that of
+/// `WHISPERED`.
+fn with_accept(mut wire: &[u8], accept: &str) -> Vec<u8> {
+    let places: [(&[u8], String); 2] = [(b"ACCEPT", accept.into()), (b"WHISPERED", accept.to_lowercase())];
     let mut bytes = Vec::new();
-    let mut rest = wire;
-    while let Some(at) = rest.windows(PLACE.len()).position(|window| window == PLACE) {
-        bytes.extend_from_slice(&rest[..at]);
-        bytes.extend_from_slice(accept.as_bytes());
-        rest = &rest[at + PLACE.len()..];
+    while let [first, rest @ ..] = wire {
+        let found = places.iter().find_map(|(place, text)| Some((text, wire.strip_prefix(*place)?)));
+        match found {
+            Some((text, _)) => bytes.extend_from_slice(text.as_bytes()),
+            None => bytes.push(*first),
+        }
+        wire = found.map_or(rest, |(_, behind)| behind);
     }
-    bytes.extend_from_slice(rest);
     bytes
 }

@@ -204,25 +204,29 @@ fn append<Io: Read>(io: &mut Io, receive: &mut ReceiveHalf) -> io::Result<usize>
     }
     let (input, room) = receive.buffer_for_read();
     let asked = room.min(usual.clamp(LEAST, MOST));
-    let held = input.len();
-    input.resize(held + asked, 0);
-    let mut cleared = Cleared { input, filled: held };
-    let read = io.read(cleared.input.get_mut(held..).unwrap_or_default());
-    cleared.filled += read.as_ref().map_or(0, |len| *len.min(&asked));
-    read
+    let mut room = Room { held: input.len(), input };
+    room.input.resize(room.held + asked, 0);
+    let len = checked(io.read(room.input.get_mut(room.held..).unwrap_or_default()), asked)?;
+    room.held += len;
+    Ok(len)
 }
 
-/// Input with room at its end that was cleared for a read. What the read does not fill is taken back, also if
-/// the transport panics: nobody has sent those zeros.
-struct Cleared<'a> {
+/// A buffer while it is read into. What was only cleared is taken away again, also if the transport panics.
+struct Room<'a> {
     input: &'a mut BytesMut,
-    filled: usize,
+    /// How many bytes it truly holds.
+    held: usize,
 }
 
-impl Drop for Cleared<'_> {
+impl Drop for Room<'_> {
     fn drop(&mut self) {
-        self.input.truncate(self.filled);
+        self.input.truncate(self.held);
     }
+}
+
+/// A transport that says it has read more than it was `asked` has lied about all of it.
+pub(super) fn checked(read: io::Result<usize>, asked: usize) -> io::Result<usize> {
+    read.and_then(|len| if len > asked { Err(ErrorKind::InvalidData.into()) } else { Ok(len) })
 }
 
 /// Tells the machine the time, if it waits for it.
@@ -287,17 +291,27 @@ impl Sink {
         if !send.output().has_remaining() && self.is_settled() && self.state != State::Broken {
             return Ok(Flushed::All);
         }
+        // Said again and again: whoever asks later must not believe that what was dropped has left.
+        if self.state == State::Broken {
+            send.output().clear();
+            return Err(ErrorKind::BrokenPipe.into());
+        }
         let started = Instant::now();
+        // Until the transport returns: if it panics, nobody knows what it has taken.
+        let state = std::mem::replace(&mut self.state, State::Broken);
         match self.write_all(io, send, started) {
-            Ok(()) => Ok(Flushed::All),
+            Ok(()) => {
+                self.state = state;
+                Ok(Flushed::All)
+            }
             Err(error) if is_would_block(&error) => {
+                self.state = state;
                 // What waits for long takes no more memory than it needs.
                 with_spare(|spare| send.return_buffer(spare));
                 let is_own = self.sliced && started.elapsed() + TICK >= SLICE;
                 if is_own { Ok(Flushed::Some) } else { Err(ErrorKind::WouldBlock.into()) }
             }
             Err(error) => {
-                self.state = State::Broken;
                 send.output().clear();
                 Err(error)
             }
@@ -323,10 +337,6 @@ impl Sink {
         send: &mut SendHalf,
         started: Instant,
     ) -> io::Result<()> {
-        // Said again and again: whoever asks later must not believe that what was dropped has left.
-        if self.state == State::Broken {
-            return Err(ErrorKind::BrokenPipe.into());
-        }
         while send.output().has_remaining() {
             let output = send.output();
             // One piece is cheaper to write without an array around it.

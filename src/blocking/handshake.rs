@@ -8,7 +8,7 @@ use std::vec::Vec;
 
 use bytes::Buf;
 
-use super::drive::{Transport, is_would_block};
+use super::drive::{Transport, checked, is_would_block};
 use super::{Error, WebSocket};
 use crate::handshake::client::{self, ClientRequest, Outcome};
 use crate::handshake::server::{self, Accept, Rejection, Request};
@@ -263,8 +263,8 @@ impl HeadClock {
             }
             let held = input.len();
             input.resize(held + HEAD_READ, 0);
-            let read = io.read(input.get_mut(held..).unwrap_or_default());
-            input.truncate(held + read.as_ref().map_or(0, |len| *len.min(&HEAD_READ)));
+            let read = checked(io.read(input.get_mut(held..).unwrap_or_default()), HEAD_READ);
+            input.truncate(held + read.as_ref().unwrap_or(&0));
             match read {
                 Ok(0) => return Ok(Read::End),
                 Ok(_) => return Ok(Read::Bytes),

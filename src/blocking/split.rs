@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use super::drive::{Clock, Flushed, SLICE, Sink, Transport, is_would_block, look, read};
 use super::{Error, WebSocket};
@@ -40,9 +40,10 @@ impl<Io> WebSocket<Io> {
             wire: Mutex::new(Wire { io: sending, sink: self.sink, send: wire, finished: false }),
             orders: Mutex::default(),
             close_sent: AtomicBool::new(send.is_closed()),
+            behind: AtomicBool::new(true),
             progress: AtomicBool::new(false),
         });
-        let writer = Writer { send, behind: false, shared: Arc::clone(&shared) };
+        let writer = Writer { send, shared: Arc::clone(&shared) };
         (Reader { io, receive, clock: self.clock, shared }, writer)
     }
 }
@@ -57,6 +58,8 @@ struct Shared<W> {
     orders: Mutex<VecDeque<Control>>,
     /// The writer has sent a Close frame, and the reader does not know it yet.
     close_sent: AtomicBool,
+    /// The last flush was given up: something may wait on the wire.
+    behind: AtomicBool,
     /// The transport took some output, and the reader does not know it yet.
     progress: AtomicBool,
 }
@@ -78,6 +81,15 @@ impl<W: Transport> Shared<W> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The wire, unless the other half holds it.
+    fn try_wire(&self) -> Option<MutexGuard<'_, Wire<W>>> {
+        match self.wire.try_lock() {
+            Ok(wire) => Some(wire),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
     fn orders(&self) -> MutexGuard<'_, VecDeque<Control>> {
         self.orders.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -93,6 +105,7 @@ impl<W: Transport> Shared<W> {
         if matches!(flushed, Ok(Flushed::All)) {
             wire.send.handle_would_block();
         }
+        self.behind.store(wire.send.buffered() > 0 || !wire.sink.is_settled(), Ordering::Release);
         flushed
     }
 
@@ -100,7 +113,7 @@ impl<W: Transport> Shared<W> {
     /// lets go.
     fn serve(&self) {
         while !self.orders().is_empty() {
-            let Ok(mut wire) = self.wire.try_lock() else { return };
+            let Some(mut wire) = self.try_wire() else { return };
             self.carry_out(&mut wire);
             // What does not go now goes with the next write; a broken wire shows at the reader.
             let _ = self.flush(&mut wire);
@@ -110,6 +123,15 @@ impl<W: Transport> Shared<W> {
     fn carry_out(&self, wire: &mut Wire<W>) {
         while let Some(order) = { self.orders().pop_front() } {
             wire.send.handle_control(order);
+        }
+    }
+
+    /// Goes on with what a flush has left, unless the other half does: it may never be used again.
+    fn catch_up(&self) {
+        if self.behind.load(Ordering::Acquire)
+            && let Some(mut wire) = self.try_wire()
+        {
+            let _ = self.flush(&mut wire);
         }
     }
 
@@ -189,6 +211,7 @@ impl<R: Transport, W: Transport> Reader<R, W> {
         if !self.receive.wants_input() {
             return Ok(());
         }
+        self.shared.catch_up();
         let ended = self.receive.is_ended();
         let read = read(&mut self.io, &mut self.receive, &mut self.clock, SLICE);
         // What was read may answer a Close frame that was sent meanwhile.
@@ -234,8 +257,6 @@ impl<R: Transport, W: Transport> Reader<R, W> {
 #[derive(Debug)]
 pub struct Writer<W> {
     send: SendHalf,
-    /// A flush that was given up may have left much on the wire.
-    behind: bool,
     shared: Arc<Shared<W>>,
 }
 
@@ -259,7 +280,7 @@ impl<W: Transport> Writer<W> {
     /// Queues a message, once less than [`Config::output_high_water`](crate::Config) waits.
     /// [`flush`](Self::flush) or [`send`](Self::send) sends it. Fails as [`send`](Self::send) does.
     pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
-        if self.send.is_above_high_water() || self.behind && self.shared.wire().send.is_above_high_water() {
+        if self.send.is_above_high_water() || self.is_wire_full() {
             self.flush()?;
         }
         Ok(self.send.send(message)?)
@@ -285,7 +306,6 @@ impl<W: Transport> Writer<W> {
             drop(wire);
             self.send.rest();
             self.shared.serve();
-            self.behind = !matches!(flushed, Ok(Flushed::All));
             if flushed? == Flushed::All {
                 return Ok(());
             }
@@ -310,5 +330,16 @@ impl<W: Transport> Writer<W> {
     /// The sending half, to queue what the calls above do not name; [`flush`](Self::flush) sends it.
     pub fn half(&mut self) -> &mut SendHalf {
         &mut self.send
+    }
+
+    /// Whether a flush that was given up has left much on the wire.
+    fn is_wire_full(&self) -> bool {
+        if !self.shared.behind.load(Ordering::Acquire) {
+            return false;
+        }
+        let is_full = self.shared.wire().send.is_above_high_water();
+        // The reader may have found the wire held meanwhile.
+        self.shared.serve();
+        is_full
     }
 }

@@ -12,6 +12,8 @@ const MAX_HEADERS: usize = 1000;
 /// The bytes of a handshake, until its head is there.
 pub(super) struct Intake {
     input: Vec<u8>,
+    /// How many bytes of the input belong to heads that were taken off it.
+    taken: usize,
     scan: Scan,
     deadline: Timestamp,
     eof: bool,
@@ -35,6 +37,7 @@ impl Intake {
     pub(super) fn new(config: &Config, max_first_line: usize, now: Timestamp) -> Self {
         Intake {
             input: Vec::new(),
+            taken: 0,
             scan: Scan::new(config, max_first_line),
             deadline: now + config.handshake_timeout,
             eof: false,
@@ -53,10 +56,9 @@ impl Intake {
             State::Done => return Ok(None),
             State::Failed(error) => return Err(self.fail(error)),
         }
-        match self.scan.advance(&self.input) {
+        match self.scan.advance(self.input.get(self.taken..).unwrap_or_default()) {
             Ok(Some(end)) => {
-                let behind = self.input.split_off(end);
-                let bytes = core::mem::replace(&mut self.input, behind);
+                let bytes = self.take(end);
                 Ok(Some(RawHead { bytes, fields: self.scan.restart() }))
             }
             Ok(None) if self.eof => Err(self.fail(HandshakeError::UnexpectedEof)),
@@ -65,9 +67,30 @@ impl Intake {
         }
     }
 
+    /// What has arrived behind the heads that were taken.
+    pub(super) fn pending(&self) -> &[u8] {
+        self.input.get(self.taken..).unwrap_or_default()
+    }
+
+    /// Takes a head of `len` bytes off the input. What stands behind it moves only if it is the smaller part:
+    /// of many heads that come together, none moves more often for the others.
+    fn take(&mut self, len: usize) -> Vec<u8> {
+        let end = self.taken + len;
+        if self.input.len() - end > end {
+            let head = self.pending().get(..len).unwrap_or_default().to_vec();
+            self.taken = end;
+            return head;
+        }
+        let behind = self.input.split_off(end);
+        let mut head = core::mem::replace(&mut self.input, behind);
+        head.drain(..core::mem::take(&mut self.taken));
+        head
+    }
+
     /// Ends the handshake with an error, which is its only one from now on. The input is dropped.
     pub(super) fn fail(&mut self, error: HandshakeError) -> HandshakeError {
         self.input = Vec::new();
+        self.taken = 0;
         self.state = State::Failed(error);
         error
     }
@@ -75,7 +98,9 @@ impl Intake {
     /// Ends the handshake well, and gives what stood behind the head.
     pub(super) fn finish(&mut self) -> Leftover {
         self.state = State::Done;
-        Leftover { bytes: core::mem::take(&mut self.input), eof: self.eof }
+        let mut bytes = core::mem::take(&mut self.input);
+        bytes.drain(..core::mem::take(&mut self.taken));
+        Leftover { bytes, eof: self.eof }
     }
 
     pub(super) fn is_eof(&self) -> bool {

@@ -192,9 +192,9 @@ impl ReceiveHalf {
         &mut self.inbox.buf
     }
 
-    /// [`input`](Self::input) with room for one read and no more, for transports that read into a
-    /// [`BufMut`]: at least half of [`read_size`](Self::read_size), and as much as there is room for anyway, up
-    /// to 128 KiB, or 512 KiB within a large frame.
+    /// [`input`](Self::input) with room for one read and no more, for transports that read into a [`BufMut`]:
+    /// at least half of [`read_size`](Self::read_size), and as much as there is room for anyway, up to 128
+    /// KiB, or 512 KiB within a large frame.
     pub fn read_buffer(&mut self) -> impl BufMut {
         let (buffer, size) = self.buffer_for_read();
         buffer.limit(size)
@@ -267,8 +267,8 @@ impl ReceiveHalf {
         self.inbox.is_cheap_to_move()
     }
 
-    /// Gives memory to others before the application looks at what has arrived, which may take it long: what is
-    /// dear to move stays.
+    /// Gives memory to others before the application looks at what has arrived, which may take it long: what
+    /// is dear to move stays.
     #[cfg(feature = "tokio")]
     pub(crate) fn settle(&mut self, spare: &mut Spare) {
         if self.holds_little() {

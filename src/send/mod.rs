@@ -236,8 +236,9 @@ impl SendHalf {
         SendHalf::empty(self.high_water, keys)
     }
 
-    /// Moves all that waits in `other` behind what waits here, its Close frame included. If one was
-    /// sent from here already, nothing may follow it, and what waits in `other` is dropped.
+    /// Moves all that waits in `other` behind what waits here, its Close frame included: nothing can follow
+    /// it, also if it was written from there already. If one was sent from here, what waits in `other` is
+    /// dropped.
     pub fn append(&mut self, other: &mut SendHalf) -> Result<(), SendError> {
         if other.output.has_remaining() {
             self.check_open().inspect_err(|_| other.output.clear())?;
@@ -249,7 +250,6 @@ impl SendHalf {
                 self.pong_end = self.output.written() + self.output.remaining() as u64;
             }
         }
-        // Also one that is written already: it was the last frame of this transport.
         if other.is_closed() && !self.is_closed() {
             self.state = State::Closed;
             self.close_sent.clone_from(&other.close_sent);

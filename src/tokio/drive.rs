@@ -86,6 +86,11 @@ impl Sink {
         Sink { state: State::Open, unflushed: false, stalled: false }
     }
 
+    /// Whether the last attempt to bring something to the operating system had to wait.
+    pub(super) fn waits(&self) -> bool {
+        self.state == State::Open && (self.stalled || self.unflushed)
+    }
+
     /// Whether nothing is left to do here: all that was written is on its way and, if this side `ends`
     /// the transport, that is done.
     pub(super) fn is_settled(&self, ends: bool) -> bool {
@@ -100,12 +105,19 @@ impl Sink {
         cx: &mut Context<'_>,
         send: &mut SendHalf,
     ) -> Poll<io::Result<()>> {
-        let flushed = ready!(self.poll_output(io, cx, send));
-        if flushed.is_err() {
-            self.state = State::Broken;
+        // Said again and again: whoever asks later must not believe that what was dropped has left.
+        if self.state == State::Broken {
             send.output().clear();
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        Poll::Ready(flushed)
+        // Until the transport returns: if it panics, nobody knows what it has taken.
+        let state = std::mem::replace(&mut self.state, State::Broken);
+        let flushed = self.poll_output(io, cx, send);
+        match flushed {
+            Poll::Ready(Err(_)) => send.output().clear(),
+            _ => self.state = state,
+        }
+        flushed
     }
 
     fn poll_output(
@@ -115,10 +127,6 @@ impl Sink {
         send: &mut SendHalf,
     ) -> Poll<io::Result<()>> {
         let mut io = Pin::new(io);
-        // Said again and again: whoever asks later must not believe that what was dropped has left.
-        if self.state == State::Broken {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
         while send.output().has_remaining() {
             let output = send.output();
             // One piece is cheaper to write without an array around it.

@@ -36,9 +36,11 @@ mod drive;
 mod handshake;
 mod split;
 mod stream;
+mod wakers;
 
 use std::future::poll_fn;
 use std::io;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -49,6 +51,7 @@ pub use split::{Reader, Writer};
 
 use crate::{CloseCode, CloseReport, Connection, Event, Message};
 use drive::{Clock, Sink, Turn, poll_input, with_spare};
+use wakers::Wakers;
 
 /// From so many bytes on, what is written at once is worth a buffer of the thread's.
 const MUCH: u64 = 4 << 10;
@@ -67,6 +70,8 @@ pub struct WebSocket<Io> {
     turn: Turn,
     /// The `Stream` has given its last item.
     exhausted: bool,
+    /// The tasks of the `Stream` and of the `Sink`.
+    wakers: Option<Arc<Wakers>>,
 }
 
 impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
@@ -79,6 +84,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
             clock: Clock::new(),
             turn: Turn::default(),
             exhausted: false,
+            wakers: None,
         }
     }
 
@@ -243,8 +249,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         if self.connection.wants_input() {
             let (receive, send) = self.connection.halves();
             let read = poll_input(&mut self.io, cx, receive, &self.clock, &mut self.turn);
-            // What was received will be answered; and if nothing was, nothing will. Small answers need no large
-            // buffer, which would be kept for as long as the application takes.
+            // What was received will be answered; and if nothing was, nothing will. Small answers need no
+            // large buffer, which would be kept for as long as the application takes.
             let answers_much = send.writes_much || !receive.holds_little();
             with_spare(|spare| match read {
                 Poll::Pending => send.return_buffer(spare),

@@ -8,13 +8,14 @@ use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Wake, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::drive::{Clock, Sink, Turn, poll_input, with_spare};
+use super::wakers::{Side, Wakers};
 use super::{Error, WebSocket};
 use crate::{CloseCode, CloseReport, Event, Message, ReceiveHalf, SendError, SendHalf};
 
@@ -37,7 +38,7 @@ impl<Io> WebSocket<Io> {
         let (io, sending) = split(self.io);
         let shared = Arc::new(Shared {
             wire: Mutex::new(Wire { io: sending, sink: self.sink, send: wire, finished: false }),
-            wakers: Mutex::default(),
+            wakers: self.wakers.unwrap_or_default(),
             close_sent: AtomicBool::new(send.is_closed()),
             backlog: AtomicBool::new(true),
             progress: AtomicBool::new(false),
@@ -51,8 +52,8 @@ impl<Io> WebSocket<Io> {
 #[derive(Debug)]
 struct Shared<W> {
     wire: Mutex<Wire<W>>,
-    /// The tasks that wait for the wire: the reader's and the writer's.
-    wakers: Mutex<[Option<Waker>; 2]>,
+    /// The tasks of the halves.
+    wakers: Arc<Wakers>,
     /// The writer has sent a Close frame, and the reader does not know it yet.
     close_sent: AtomicBool,
     /// Something waits on the wire: whoever is woken writes it.
@@ -72,55 +73,31 @@ struct Wire<W> {
     finished: bool,
 }
 
-const READER: usize = 0;
-const WRITER: usize = 1;
-
 impl<W> Shared<W> {
     fn wire(&self) -> MutexGuard<'_, Wire<W>> {
         self.wire.lock().unwrap_or_else(PoisonError::into_inner)
     }
-
-    fn register(&self, who: usize, waker: &Waker) {
-        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(slot) = wakers.get_mut(who)
-            && !slot.as_ref().is_some_and(|old| old.will_wake(waker))
-        {
-            *slot = Some(waker.clone());
-        }
-    }
-
-    fn wake_all(&self) {
-        let wakers = std::mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
-        wakers.into_iter().flatten().for_each(Waker::wake);
-    }
 }
 
-impl<W: AsyncWrite + Unpin + Send + 'static> Shared<W> {
-    /// Writes what waits on the wire. A transport wakes only the last task that asked: so it is given
-    /// a waker that wakes both.
-    fn poll_flush(
-        self: &Arc<Self>,
-        who: usize,
-        cx: &Context<'_>,
-        wire: &mut Wire<W>,
-    ) -> Poll<io::Result<()>> {
-        self.register(who, cx.waker());
-        let both = Waker::from(Arc::clone(self));
-        let before = wire.send.output().written();
+impl<W: AsyncWrite + Unpin> Shared<W> {
+    /// Writes what waits on the wire.
+    fn poll_flush(&self, side: Side, cx: &Context<'_>, wire: &mut Wire<W>) -> Poll<io::Result<()>> {
+        self.wakers.register(side, cx.waker());
+        let (waited, before) = (wire.sink.waits(), wire.send.output().written());
+        let both = self.wakers.both();
         let flushed = wire.sink.poll_flush(&mut wire.io, &mut Context::from_waker(&both), &mut wire.send);
-        if wire.sink.stalled && wire.send.output().written() > before {
+        let moved = wire.send.output().written() > before;
+        if wire.sink.stalled && moved {
             wire.sink.stalled = flushed.is_pending();
             self.progress.store(true, Ordering::Release);
         }
         self.backlog.store(flushed.is_pending(), Ordering::Release);
+        if waited && (moved || flushed.is_ready()) {
+            // The transport owes nobody a call any more for what is ready.
+            self.wakers.wake(side.other());
+        }
         with_spare(|spare| wire.send.return_buffer(spare));
         flushed
-    }
-}
-
-impl<W: Send + 'static> Wake for Shared<W> {
-    fn wake(self: Arc<Self>) {
-        self.wake_all();
     }
 }
 
@@ -135,7 +112,7 @@ pub struct Reader<R, W> {
     shared: Arc<Shared<W>>,
 }
 
-impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> {
+impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Reader<R, W> {
     /// Waits for the next event and lends it; `None` when the conversation is over. Cancel-safe.
     ///
     /// Fails if the connection does, after the peer was told.
@@ -174,7 +151,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
             }
             if self.is_finished() {
                 self.shared.wire().finished = true;
-                self.shared.wake_all();
+                self.shared.wakers.wake(Side::Writing);
                 return Poll::Ready(advanced.map(|_| false).map_err(Error::from));
             }
             ready!(self.poll_io(cx))?;
@@ -182,7 +159,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
     }
 
     fn poll_io(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
-        self.shared.register(READER, cx.waker());
+        self.shared.wakers.register(Side::Reading, cx.waker());
         self.note_close_sent();
         self.poll_wire(cx);
         if self.is_finished() {
@@ -217,7 +194,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin + Send + 'static> Reader<R, W> 
             return;
         }
         let mut wire = self.shared.wire();
-        let flushed = self.shared.poll_flush(READER, cx, &mut wire);
+        let flushed = self.shared.poll_flush(Side::Reading, cx, &mut wire);
         if ends && flushed.is_ready() {
             let Wire { io, sink, .. } = &mut *wire;
             let _ = sink.poll_shutdown(io, cx);
@@ -252,7 +229,7 @@ pub struct Writer<W> {
     shared: Arc<Shared<W>>,
 }
 
-impl<W: AsyncWrite + Unpin + Send + 'static> Writer<W> {
+impl<W: AsyncWrite + Unpin> Writer<W> {
     /// Has the next message sent as it is, also if permessage-deflate was negotiated. See
     /// [`SendHalf::uncompressed`].
     pub fn uncompressed(&mut self) -> &mut Self {
@@ -325,12 +302,11 @@ impl<W: AsyncWrite + Unpin + Send + 'static> Writer<W> {
         if closes {
             self.shared.close_sent.store(true, Ordering::Release);
         }
-        let flushed = self.shared.poll_flush(WRITER, cx, &mut wire);
+        let flushed = self.shared.poll_flush(Side::Writing, cx, &mut wire);
         drop(wire);
         self.send.rest();
         if closes {
-            self.shared.wake_all();
-            self.shared.register(WRITER, cx.waker());
+            self.shared.wakers.wake(Side::Reading);
         }
         flushed.map_err(Error::Io)
     }

@@ -10,8 +10,8 @@ use crate::{ROLES, runtime};
 
 const CONNECTIONS: usize = 1000;
 
-/// Has many connections take one message each, and do nothing more; what that takes, for each of them, besides
-/// what it is itself and what it has at rest.
+/// Has many connections take one message each, and do nothing more; what that takes, for each of them,
+/// besides what it is itself and what it has at rest.
 fn take_and_think(len: usize) -> [isize; 2] {
     ROLES.map(|(machine, encode, _)| {
         let message = encode(0x82, &vec![7; len]);

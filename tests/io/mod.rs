@@ -36,7 +36,7 @@ pub(crate) enum Step {
     /// A read that says it has read more than it was given room for.
     Boast,
     Fail(ErrorKind),
-    /// Panics before anything moves.
+    /// Panics, after a write of one byte.
     Panic,
 }
 
@@ -97,11 +97,34 @@ struct Lane {
     write_fails: Option<ErrorKind>,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    wakes_later: bool,
+    /// The reader and the writer are to be woken.
+    due: [bool; 2],
 }
 
 impl Lane {
+    fn wake_reader(&mut self) {
+        self.due[0] = true;
+        self.wake();
+    }
+
+    fn wake_writer(&mut self) {
+        self.due[1] = true;
+        self.wake();
+    }
+
     fn wake(&mut self) {
-        [self.reader.take(), self.writer.take()].into_iter().flatten().for_each(Waker::wake);
+        if !self.wakes_later {
+            self.deliver();
+        }
+    }
+
+    /// Wakes those that are to be; whether there were any.
+    fn deliver(&mut self) -> bool {
+        let [reader, writer] = std::mem::take(&mut self.due);
+        let wakers = [self.reader.take_if(|_| reader), self.writer.take_if(|_| writer)];
+        wakers.into_iter().flatten().for_each(Waker::wake);
+        reader || writer
     }
 }
 
@@ -128,7 +151,8 @@ struct Plan {
     log: Log,
 }
 
-/// One end of a transport in memory. Its clones are the same end.
+/// One end of a transport in memory. Its clones are the same end. It wakes whoever asked last, and owes nobody
+/// anything after a call that was ready.
 #[derive(Clone, Debug)]
 pub(crate) struct End {
     incoming: Arc<Mutex<Lane>>,
@@ -148,6 +172,8 @@ pub(crate) fn duplex(room: usize) -> (End, End) {
             write_fails: None,
             reader: None,
             writer: None,
+            wakes_later: false,
+            due: [false; 2],
         };
         Arc::new(Mutex::new(lane))
     };
@@ -198,9 +224,39 @@ impl End {
         self.plan().flushes.first.extend(steps);
     }
 
+    /// The next read does this, whatever comes after it.
+    pub(crate) fn now_reads(&self, step: Step) {
+        self.plan().reads.first.push_front(step);
+    }
+
+    pub(crate) fn now_writes(&self, step: Step) {
+        self.plan().writes.first.push_front(step);
+    }
+
+    pub(crate) fn now_flushes(&self, step: Step) {
+        self.plan().flushes.first.push_front(step);
+    }
+
     /// Holds back written bytes until they are flushed, as a TLS stream may.
     pub(crate) fn hold_back(&self) {
         self.plan().held = Some(Vec::new());
+    }
+
+    /// From now on the transport changes first, and [`deliver`](Self::deliver) wakes those who wait for it.
+    pub(crate) fn wake_later(&self) {
+        for lane in [&self.incoming, &self.outgoing] {
+            lane.lock().unwrap().wakes_later = true;
+        }
+    }
+
+    pub(crate) fn deliver(&self) -> bool {
+        let lanes = [&self.incoming, &self.outgoing];
+        lanes.map(|lane| lane.lock().unwrap().deliver()).contains(&true)
+    }
+
+    /// How many clones of this end there are.
+    pub(crate) fn holders(&self) -> usize {
+        Arc::strong_count(&self.plan)
     }
 
     pub(crate) fn log<T>(&self, look: impl FnOnce(&Log) -> T) -> T {
@@ -211,7 +267,7 @@ impl End {
     pub(crate) fn push(&self, bytes: &[u8]) {
         let mut lane = self.outgoing.lock().unwrap();
         lane.bytes.extend(bytes);
-        lane.wake();
+        lane.wake_reader();
     }
 
     /// Takes at most `most` bytes that the other end has written.
@@ -219,7 +275,7 @@ impl End {
         let mut lane = self.incoming.lock().unwrap();
         let most = most.min(lane.bytes.len());
         let bytes = lane.bytes.drain(..most).collect();
-        lane.wake();
+        lane.wake_writer();
         bytes
     }
 
@@ -236,11 +292,16 @@ impl End {
         self.outgoing.lock().unwrap().bytes.len()
     }
 
+    /// How many bytes the other end has written that were not pulled.
+    pub(crate) fn unheard(&self) -> usize {
+        self.incoming.lock().unwrap().bytes.len()
+    }
+
     /// Ends this end's sending side.
     pub(crate) fn end(&self) {
         let mut lane = self.outgoing.lock().unwrap();
         lane.ended = true;
-        lane.wake();
+        lane.wake_reader();
     }
 
     /// Whether the other end has ended its sending side.
@@ -252,7 +313,7 @@ impl End {
     pub(crate) fn refuse(&self, kind: ErrorKind) {
         let mut lane = self.incoming.lock().unwrap();
         lane.write_fails = Some(kind);
-        lane.wake();
+        lane.wake_writer();
     }
 
     /// The other end's writes fail, and so do its reads once they have what was pushed.
@@ -260,7 +321,7 @@ impl End {
         self.refuse(ErrorKind::ConnectionReset);
         let mut lane = self.outgoing.lock().unwrap();
         lane.read_fails = Some(ErrorKind::ConnectionReset);
-        lane.wake();
+        lane.wake_reader();
     }
 
     /// One read; `None` if there is nothing yet.
@@ -276,7 +337,7 @@ impl End {
             Zero => return Some(Ok(0)),
             Boast => return Some(Ok(buf.len() + 1)),
             Fail(kind) => return Some(Err(kind.into())),
-            Panic => panic!("as the script says"),
+            Panic => panic!("a read"),
             Later => {
                 waker.inspect(|waker| waker.wake_by_ref());
                 return None;
@@ -288,7 +349,8 @@ impl End {
             *to = from;
         }
         if len > 0 {
-            lane.wake();
+            lane.reader = None;
+            lane.wake_writer();
             drop(lane);
             self.plan().log.read += len;
             return Some(Ok(len));
@@ -311,7 +373,10 @@ impl End {
             Zero => return Some(Ok(0)),
             Boast => return Some(Ok(usize::MAX)),
             Fail(kind) => return Some(Err(kind.into())),
-            Panic => panic!("as the script says"),
+            Panic => {
+                self.push(&slices[0][..1]);
+                panic!("a write");
+            }
             Later => {
                 waker.inspect(|waker| waker.wake_by_ref());
                 return None;
@@ -326,6 +391,7 @@ impl End {
             lane.writer = waker.cloned();
             return None;
         }
+        lane.writer = None;
         let bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).take(room).collect();
         drop(lane);
         let mut plan = self.plan();

@@ -3,7 +3,7 @@
 
     tests/requirements/check.py              the tests that are named exist
     tests/requirements/check.py --rfc DIR    besides: each sentence with a keyword of RFC 2119 in DIR/rfc6455.txt
-                                             (sections 4 to 10) and DIR/rfc7692.txt (from section 4 on) has its row,
+                                             (sections 3 to 11) and DIR/rfc7692.txt (from section 4 on) has its row,
                                              and each row is such a sentence
 """
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 
 HERE = pathlib.Path(__file__).parent
-SECTIONS = {"rfc6455": range(4, 11), "rfc7692": range(4, 10)}
+SECTIONS = {"rfc6455": range(3, 12), "rfc7692": range(4, 10)}
 KEYWORD = re.compile(r"\b(MUST|SHALL|SHOULD|REQUIRED|RECOMMENDED)\b")
 # A page's foot and the next one's head, with what the text goes on with.
 PAGE_BREAK = re.compile(r"\s*\n[^\n]*\[Page \d+\]\s*\f\s*RFC \d+[^\n]*\s*\n( *)(\S+)")

@@ -34,6 +34,10 @@ pub use request::ClientRequest;
 /// [`poll`](Self::poll) after each read, until there is an [`Outcome`] or an error. Limits are those of
 /// [`Config`]; all interim responses and the final one share [`Config::max_head`].
 ///
+/// What RFC 6455 asks of a client beyond one connection is the caller's, who knows of the others: to have no
+/// more than one of them in this state for each address and port (§4.1), to go through a proxy if there is
+/// one (§4.1), and to wait before it connects again after a failure, longer each time (§7.2.3).
+///
 /// ```
 /// use bytes::{Buf, BufMut};
 /// use sansock::handshake::client::{ClientRequest, Handshake, Outcome};
@@ -173,7 +177,7 @@ impl Handshake {
     /// The refusal, once its body is there as far as it is waited for.
     fn refuse(&mut self) -> Option<Outcome> {
         let wanted = self.refused.as_ref()?.wanted;
-        if self.intake.input().len() < wanted && !self.intake.is_eof() {
+        if self.intake.pending().len() < wanted && !self.intake.is_eof() {
             return None;
         }
         let Refusal { head, end, .. } = self.refused.take()?;

@@ -4,9 +4,6 @@
 //! they speak of. Here are the same items in the other role, all of them mixed, and what the shims make of
 //! them.
 
-#[cfg(feature = "tokio")]
-#[path = "../../io/mod.rs"]
-mod io;
 #[path = "../../common/opening.rs"]
 mod opening;
 #[cfg(feature = "tokio")]

@@ -12,10 +12,10 @@ use sansock::handshake::{HandshakeError, Response};
 use sansock::tokio::{Error, accept, accept_request, connect_over};
 use sansock::{Config, blocking};
 
-use super::io::{End, Step, config, duplex, guard, poll_once};
 use super::opening::{GOOD, KEY, answer_to, head, read_head, request_with};
 use super::serving::{Served, Shim};
 use crate::common::{masked, plain};
+use crate::io::{End, Step, config, duplex, guard, poll_once};
 
 /// Long enough for what is there already, and soon over.
 const SHORT: Duration = Duration::from_millis(50);

@@ -1,0 +1,60 @@
+#!/usr/bin/env bash
+# Guards against cost that grows faster than what causes it: counts how many instructions it takes to handle many of
+# what a hostile peer may send, and ten times as many.
+#
+#   benches/growth.sh             all cases; fails if one has a ratio above 10.5
+#   benches/growth.sh CASE ...    these only
+#
+# Each case is counted without any of them too, so that what a start costs is not in the ratio. The counts are
+# callgrind's: the same on each run, whatever else the machine does. It takes some minutes.
+set -euo pipefail
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
+
+most=1050 # hundredths
+
+die() {
+  echo "growth.sh: $*" >&2
+  exit 2
+}
+
+command -v valgrind >/dev/null || die "valgrind is missing; install it, for example by: apt-get install valgrind"
+
+# callgrind counts `rep movsb` once for each byte: have the C library copy and fill with vectors instead.
+export GLIBC_TUNABLES=glibc.cpu.x86_rep_movsb_threshold=2000000000:glibc.cpu.x86_rep_stosb_threshold=2000000000
+
+program=$(cargo bench --bench linear --no-run --message-format=json |
+  sed -n '/"name":"linear"/s/.*"executable":"\([^"]*\)".*/\1/p')
+[[ -x $program ]] || die "cargo did not say where the program is"
+
+count() { # CASE COUNT
+  local said
+  said=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null "$program" --case "$1" --count "$2" 2>&1) ||
+    die "$1 failed: $said"
+  sed -n 's/.*Collected : //p' <<<"$said"
+}
+
+declare -A least
+while read -r name number; do
+  least[$name]=$number
+  names+=("$name")
+done < <("$program" --list)
+cases=("${@:-${names[@]}}")
+
+passed=0 failed=0
+printf '%-26s %9s %14s %14s %7s\n' case count 'instructions' 'for ten times' ratio
+for case in "${cases[@]}"; do
+  number=${least[$case]-}
+  [[ -n $number ]] || die "no case is named $case"
+  start=$(count "$case" 0)
+  few=$(($(count "$case" "$number") - start))
+  many=$(($(count "$case" $((10 * number))) - start))
+  ratio=$((100 * many / few))
+  if ((ratio <= most)); then
+    verdict=ok passed=$((passed + 1))
+  else
+    verdict=OVER failed=$((failed + 1))
+  fi
+  printf '%-26s %9d %14d %14d %4d.%02d  %s\n' "$case" "$number" "$few" "$many" $((ratio / 100)) $((ratio % 100)) "$verdict"
+done
+echo "$passed checks passed, $failed failed"
+((failed == 0))
