@@ -92,8 +92,9 @@ fn catch(socket: &mut impl Turn, has_panicked: &mut bool) -> bool {
     goes_on
 }
 
-/// Has one call after the other panic, and compares with a conversation in which none does.
-fn assert_nothing_is_lost<S: Turn>(peer: impl Fn() -> (Peer, End), over: impl Fn(End) -> S) {
+/// Has one call after the other panic, and compares with a conversation in which none does: what is received
+/// stays as it is, and what is sent ends where a write has panicked.
+fn assert_nothing_is_wrong<S: Turn>(peer: impl Fn() -> (Peer, End), over: impl Fn(End) -> S) {
     let (expected, _) = echoes(peer(), &over);
     let frames = [text("first"), binary(&[7; 5000]), Seen::Pong(b"?".into()), binary(&[8; 300])];
     assert!(frames.iter().all(|frame| expected.contains(frame)), "{expected:?}");
@@ -103,7 +104,12 @@ fn assert_nothing_is_lost<S: Turn>(peer: impl Fn() -> (Peer, End), over: impl Fn
             let (peer, end) = peer();
             end.panic_after(calls, kind);
             let (heard, has_panicked) = echoes((peer, end), &over);
-            assert_eq!(heard, expected, "{kind:?} {calls}");
+            if kind == Kind::Read || !has_panicked {
+                assert_eq!(heard, expected, "{kind:?} {calls}");
+            } else {
+                // Nobody knows what the transport has taken: nothing follows.
+                assert!(expected.starts_with(&heard), "{kind:?} {calls}");
+            }
             if !has_panicked {
                 break;
             }
@@ -118,11 +124,11 @@ fn hostile_86_a_tokio_transport_that_panics() {
     let _guard = guard();
     let runtime = ::tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _entered = runtime.enter();
-    assert_nothing_is_lost(
+    assert_nothing_is_wrong(
         || Peer::client(2000),
         |end| tokio::WebSocket::over(end, server_machine(Config::default())),
     );
-    assert_nothing_is_lost(
+    assert_nothing_is_wrong(
         || Peer::server(2000),
         |end| tokio::WebSocket::over(end, client_machine(Config::default())),
     );
@@ -131,11 +137,11 @@ fn hostile_86_a_tokio_transport_that_panics() {
 #[test]
 fn hostile_86_a_blocking_transport_that_panics() {
     let _guard = guard();
-    assert_nothing_is_lost(
+    assert_nothing_is_wrong(
         || Peer::client(2000),
         |end| blocking::WebSocket::over(end, server_machine(Config::default())),
     );
-    assert_nothing_is_lost(
+    assert_nothing_is_wrong(
         || Peer::server(2000),
         |end| blocking::WebSocket::over(end, client_machine(Config::default())),
     );
