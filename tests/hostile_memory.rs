@@ -67,8 +67,9 @@ fn rule_a_no_header_makes_anything_be_reserved() {
                         let _ = connection.advance();
                     });
                     assert!(kept <= most && peak <= most, "{role:?}, {len} in {form:?}: {kept}, {peak}");
+                    // What an error leaves is the queue that the Close frame stands in, 512 bytes, and what it says.
                     let ((), returned, _) = held(|| connection.handle_would_block());
-                    assert!(kept + returned <= 512, "{role:?}, {len} in {form:?}: {kept} {returned}");
+                    assert!(kept + returned <= 1 << 10, "{role:?}, {len} in {form:?}: {kept} {returned}");
                 }
             }
         }
