@@ -125,9 +125,10 @@ impl Side {
         matches!(self.end, Some(End::Failed(_) | End::HungUp))
     }
 
-    /// How many bytes were received of what was not seen.
-    pub fn unfinished(&self) -> u64 {
-        if self.end.is_some() { 0 } else { self.received - self.seen }
+    /// How many bytes were received of what was not seen. Control frames may have been seen within a message.
+    pub fn unfinished(&self, peer: &Sent) -> u64 {
+        let open = peer.open_from(self.received).filter(|_| !self.is_in_chunks);
+        if self.end.is_some() { 0 } else { self.received - self.seen.min(open.unwrap_or(self.seen)) }
     }
 
     pub fn deadline(&self) -> Option<u64> {
