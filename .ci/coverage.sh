@@ -35,10 +35,18 @@ elif [[ -z ${LLVM_COV-} ]] && ((EUID == 0)); then
 fi
 command -v cargo-llvm-cov >/dev/null || cargo install cargo-llvm-cov --locked
 
+# A directory of its own, for what is counted is compiled differently.
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-target}/llvm-cov-target
+environment=$(cargo llvm-cov show-env --branch --sh)
+eval "$environment"
+
 if [[ ${1-} != --report ]]; then
-  cargo llvm-cov --branch --all-features --tests --examples --no-report
+  # Neither what older sources were compiled to nor what it has counted may count.
+  cargo llvm-cov clean --workspace
+  # tests/examples.rs runs the examples as programs.
+  cargo build --all-features --examples
+  cargo test --all-features --tests
 fi
-counts=target/coverage.json
-mkdir -p target
-cargo llvm-cov report --json --output-path $counts
-python3 .ci/coverage.py $counts .ci/coverage.txt
+counts=$CARGO_TARGET_DIR/coverage.json
+cargo llvm-cov report --json --output-path "$counts"
+python3 .ci/coverage.py "$counts" .ci/coverage.txt

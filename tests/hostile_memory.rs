@@ -67,8 +67,8 @@ fn rule_a_no_header_makes_anything_be_reserved() {
                         let _ = connection.advance();
                     });
                     assert!(kept <= most && peak <= most, "{role:?}, {len} in {form:?}: {kept}, {peak}");
+                    // What an error leaves is the queue that the Close frame stands in, 512 bytes, and what it says.
                     let ((), returned, _) = held(|| connection.handle_would_block());
-                    // A Close frame, if one waits, has the least room that an output takes.
                     assert!(kept + returned <= 1 << 10, "{role:?}, {len} in {form:?}: {kept} {returned}");
                 }
             }
