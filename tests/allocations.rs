@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut, Bytes};
 use common::{client, drain, give, masked, plain, server};
 use counting::{assert_steady, held};
-use sansock::{Config, Connection, Delivery, Event, Message, Prepared, Timestamp};
+use sansock::{Config, Connection, Delivery, Event, Message, Prepared, Spare, Timestamp};
 
 #[test]
 fn receiving_allocates_nothing() {
@@ -95,6 +95,24 @@ fn hostile_91_a_short_message_is_masked_on_its_way_into_the_output() {
         );
         output.advance(38);
     });
+}
+
+#[test]
+fn spare_buffers_come_with_no_queue_that_many_payloads_have_made_long() {
+    let payload = Bytes::from(vec![7; 5000]);
+    for count in [1, 64, 65, 1000] {
+        let mut spare = Spare::new();
+        let ((), kept, peak) = held(|| {
+            let mut server = server();
+            for _ in 0..count {
+                server.send(Message::Binary(payload.clone())).unwrap();
+            }
+            drain(&mut server);
+            server.return_buffers(&mut spare);
+        });
+        // Each payload has 48 bytes of the queue.
+        assert!(peak >= count * 48 && kept <= 4 << 10, "{count} payloads: {kept} of {peak} bytes kept");
+    }
 }
 
 #[test]

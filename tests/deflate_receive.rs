@@ -188,6 +188,10 @@ fn hostile_62_bfinal() {
     // A message in two fragments, cut where the block with BFINAL ends.
     assert_eq!(both_see(&[(0x41, final_block), (0x80, HELLO)]), [text("HelloHello")]);
     assert_eq!(both_see(&[(0x41, final_block), (0x80, b"")]), [text("Hello")]);
+    // The empty block whose lengths the sender removes has BFINAL itself; or, with fixed codes, has no lengths.
+    let (removed, other) = (b"\x00\x05\x00\xfa\xffHello\x01", b"\x00\x05\x00\xfa\xffHello\x03");
+    assert_eq!(both_see(&[(TEXT, removed), (TEXT, HELLO_AGAIN)]), [text("Hello"), text("Hello")]);
+    assert_eq!(both_see(&[(TEXT, other)]), fails(DeflateError::Truncated));
     // A stream that is finished as a whole.
     let mut encoder = Encoder::new(6, 15, true);
     let payload = noise(100_000);
@@ -391,6 +395,12 @@ fn agreeing_twice_changes_nothing() {
     assert_eq!(common::feed(&mut server, &masked(0x01, b"a"), &[usize::MAX]), []);
     let server = server.with_deflate(deflate::agreed(""), &sansock::deflate::Deflate::default());
     assert_eq!(server.deflate(), None);
+    let mut server = common::server();
+    common::give(&mut server, &masked(0x89, b"?"));
+    assert_eq!(server.advance(), Ok(true));
+    let mut server = server.with_deflate(deflate::agreed(""), &sansock::deflate::Deflate::default());
+    assert_eq!(server.deflate(), None);
+    assert_eq!(common::events(&mut server), [Seen::Ping(b"?".into())]);
     let mut client = common::client();
     client.fragment("a").unwrap();
     assert_eq!(
@@ -419,6 +429,35 @@ fn chunks_come_as_they_arrive_and_cut_between_characters() {
         assert_eq!(parts.concat(), said);
         assert!(matches!(saw.last(), Some(Seen::Text(_))));
         assert_eq!(saw.iter().filter(|seen| matches!(seen, Seen::Text(_))).count(), 1);
+    }
+}
+
+/// Wherever the last byte of a frame stands: behind the last byte that comes out of it, or in front of some.
+#[test]
+fn chunks_are_whole_wherever_a_frame_ends() {
+    const CHUNK: usize = 64 << 10;
+    let parts_of = |frames: &[u8]| {
+        let saw = common::feed(&mut deflate::server(chunks(), ""), frames, &[usize::MAX]);
+        let is_last = |seen: &Seen| matches!(seen, Seen::Binary(_));
+        assert_eq!(saw.iter().position(is_last), Some(saw.len() - 1));
+        let parts = saw.into_iter().map(|seen| match seen {
+            Seen::BinaryPart(part) | Seen::Binary(part) => part,
+            other => panic!("{other:?}"),
+        });
+        parts.collect::<Vec<_>>()
+    };
+    // A match has up to 258 bytes: some of these lengths end within one, and some with it.
+    for len in (CHUNK - 20..CHUNK + 280).chain(2 * CHUNK - 20..2 * CHUNK + 20) {
+        let payload = Encoder::new(9, 15, true).message(&vec![0; len]);
+        let parts = parts_of(&masked(BINARY, &payload));
+        assert!(parts.concat() == vec![0; len] && parts.iter().all(|part| part.len() <= CHUNK), "{len}");
+    }
+    let payload = Encoder::new(9, 15, true).message(&vec![0; 3 * CHUNK]);
+    for cut in 0..=payload.len() {
+        let (first, second) = payload.split_at(cut);
+        let parts = parts_of(&[masked(0x42, first), masked(0x80, second)].concat());
+        assert!(parts.concat() == vec![0; 3 * CHUNK], "cut at {cut}");
+        assert!(parts.iter().all(|part| part.len() <= CHUNK), "cut at {cut}");
     }
 }
 

@@ -184,6 +184,14 @@ fn section_7_2_2_the_agreed_window_is_kept_to_whatever_a_client_has_offered() {
 }
 
 #[test]
+fn what_is_compressed_is_not_offered_but_queued() {
+    let mut server = server("");
+    server.offer(&*"again and ".repeat(20), |_, _| panic!("there is no such frame yet")).unwrap();
+    let frames = sent(&mut server);
+    assert!(matches!(&frames[..], [(true, OpCode::Text, true, payload)] if payload.len() < 40), "{frames:?}");
+}
+
+#[test]
 fn control_frames_are_never_compressed() {
     let mut server = with_threshold(0);
     server.ping(&[b'x'; 125]).unwrap();

@@ -134,6 +134,7 @@ fn section_3_uris() {
         ("ws://a/?\u{f6}", UrlError::Character),
         ("ws://a/%2", UrlError::Character),
         ("ws://a/%zz", UrlError::Character),
+        ("ws://a/%1g", UrlError::Character),
         ("ws://a/<>", UrlError::Character),
     ] {
         assert_eq!(ClientRequest::new(url).err(), Some(error), "{url:?}");
@@ -195,6 +196,10 @@ fn hostile_20_headers_of_the_application() {
         assert_eq!(request().protocol(name).err(), Some(InvalidHeader::Protocol));
     }
     assert_eq!(request().protocol("a").unwrap().protocol("a").err(), Some(InvalidHeader::Protocol));
+    // A tab is the one control character that a value may have (RFC 9110 §5.5).
+    let tabbed = request().header("X", "a\tb").unwrap();
+    let text = drain(Handshake::new(tabbed, Config::default(), [0; 32], NOW).output());
+    assert!(text.contains("\r\nX: a\tb\r\n"), "{text}");
     assert!(!format!("{:?}", request().header("Authorization", "Z3cr3t").unwrap()).contains("Z3cr3t"));
 }
 
@@ -429,6 +434,8 @@ fn section_4_1_the_body_of_a_refusal_is_waited_for() {
         let mut handshake = Handshake::new(request, Config::default(), [7; 32], NOW);
         handshake.input().put_slice(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 7\r\n\r\nnot");
         assert!(handshake.poll().unwrap().is_none(), "four bytes are still to come");
+        handshake.handle_timeout(NOW + Duration::from_secs(9));
+        assert!(handshake.poll().unwrap().is_none(), "nor is the time up");
         end(&mut handshake);
         let Some(Outcome::Refused(refused)) = handshake.poll().unwrap() else { panic!("refused") };
         assert!(handshake.poll().unwrap().is_none(), "it is handed out once");

@@ -13,13 +13,13 @@
 
 mod common;
 
-use bytes::BufMut;
+use bytes::{BufMut, Bytes};
 use common::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use sansock::frame::{Header, Masking, OpCode, Reserved, Rules};
 use sansock::utf8::Validator;
-use sansock::{CloseCode, Config, Connection, Data, Delivery, Message, Prepared, Timestamp};
+use sansock::{CloseCode, Config, Connection, Data, Delivery, Message, Prepared, Timestamp, Utf8Bytes};
 
 /// A frame that may be legal or not, and bytes that may be no frame at all.
 fn any_frame() -> impl Strategy<Value = Vec<u8>> {
@@ -247,6 +247,8 @@ proptest! {
         let mut validator = Validator::new();
         let judged = validator.push(first).and_then(|()| validator.push(second)).and_then(|()| validator.finish());
         prop_assert_eq!(judged.is_ok(), core::str::from_utf8(&bytes).is_ok());
+        let owned = Utf8Bytes::try_from(Bytes::copy_from_slice(&bytes)).ok();
+        prop_assert_eq!(owned.as_deref(), core::str::from_utf8(&bytes).ok());
         // It fails at the byte that cannot be right, not later and not before.
         let mut validator = Validator::new();
         let failed_at = bytes.iter().position(|&byte| validator.push(&[byte]).is_err());

@@ -17,10 +17,13 @@ mod role;
 
 use std::time::Duration;
 
-use bytes::Buf;
+use bytes::{Buf, BufMut};
 use common::*;
 use role::{Role, unmasked};
-use sansock::{CloseCode, Config, Connection, Data, Prepared, SendError, Timestamp};
+use sansock::frame::{Header, OpCode};
+use sansock::{
+    CloseCode, Config, Connection, Data, Event, Prepared, SendError, SendHalf, Timestamp, Violation,
+};
 
 #[test]
 fn section_5_7_examples() {
@@ -66,6 +69,64 @@ fn section_5_5_3_every_ping_of_a_burst_is_answered() {
     let pings: Vec<u8> = payloads.iter().flat_map(|payload| masked(0x89, payload)).collect();
     let pongs: Vec<u8> = payloads.iter().flat_map(|payload| plain(0x8a, payload)).collect();
     assert_eq!(server_sees(&pings).1, pongs);
+}
+
+/// All that a half of its own would write.
+fn written(send: &mut SendHalf) -> Vec<u8> {
+    let len = send.output().remaining();
+    send.output().copy_to_bytes(len).to_vec()
+}
+
+#[test]
+fn section_5_5_3_of_pings_that_no_driver_has_carried_over_the_newest_eight_are_answered() {
+    for count in [1, 2, 8, 9, 20] {
+        let (mut receive, mut send) = server().split();
+        let payloads: Vec<[u8; 1]> = (0..count).map(|i| [i]).collect();
+        for payload in &payloads {
+            receive.input().put_slice(&masked(0x89, payload));
+            receive.handle_input(Timestamp::EPOCH);
+            assert!(matches!(receive.poll_event(), Ok(Some(Event::Ping(seen))) if seen == payload));
+        }
+        while let Some(control) = receive.poll_control() {
+            send.handle_control(control);
+        }
+        let answered = &payloads[payloads.len().saturating_sub(8)..];
+        let pongs: Vec<u8> = answered.iter().flat_map(|payload| plain(0x8a, payload)).collect();
+        assert_eq!(written(&mut send), pongs, "of {count}");
+    }
+}
+
+#[test]
+fn orders_that_no_driver_has_carried_over_keep_their_turn() {
+    let mut config = Config::default();
+    config.ping_interval = Some(Duration::from_secs(1));
+    let (mut receive, mut send) = Connection::server(config, Timestamp::EPOCH).split();
+    receive.input().put_slice(&masked(0x89, b"?"));
+    receive.handle_input(Timestamp::EPOCH);
+    assert!(matches!(receive.poll_event(), Ok(Some(Event::Ping(b"?")))));
+    receive.handle_timeout(Timestamp::EPOCH + Duration::from_secs(1));
+    receive.input().put_slice(&masked(0x88, b"\x03\xe8"));
+    receive.handle_input(Timestamp::EPOCH + Duration::from_secs(1));
+    assert!(receive.advance().unwrap() && receive.is_ended());
+    while receive.has_control() {
+        send.handle_control(receive.poll_control().unwrap());
+    }
+    let expected = [plain(0x8a, b"?"), plain(0x89, b""), plain(0x88, b"\x03\xe8")].concat();
+    assert_eq!(written(&mut send), expected);
+}
+
+#[test]
+fn section_5_2_a_header_that_no_frame_may_have_cannot_be_made() {
+    for opcode in [OpCode::Continuation, OpCode::Text, OpCode::Binary] {
+        let longest = Header::new(opcode, (1 << 63) - 1).unwrap();
+        assert!(longest.is_final() && !longest.fragment().unwrap().is_final());
+        assert_eq!(Header::new(opcode, 1 << 63), Err(Violation::LengthOutOfRange));
+    }
+    for opcode in [OpCode::Close, OpCode::Ping, OpCode::Pong] {
+        let longest = Header::new(opcode, 125).unwrap();
+        assert_eq!(longest.fragment(), Err(Violation::FragmentedControl));
+        assert_eq!(Header::new(opcode, 126), Err(Violation::ControlTooLong));
+    }
 }
 
 #[test]

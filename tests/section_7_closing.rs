@@ -48,6 +48,22 @@ fn section_7_1_4_a_close_is_echoed_and_both_see_it_as_clean() {
 }
 
 #[test]
+fn section_7_1_5_the_close_code_is_the_peers_or_says_what_it_lacks() {
+    for (new, frame) in ROLES {
+        let code = |bytes: &[u8]| {
+            let mut end = new();
+            give(&mut end, bytes);
+            end.handle_eof();
+            events(&mut end);
+            end.closed().unwrap().code()
+        };
+        assert_eq!(code(&frame(0x88, b"\x0f\xa0")), 4000);
+        assert_eq!(code(&frame(0x88, b"")), 1005, "it has no body");
+        assert_eq!(code(b""), 1006, "there is none");
+    }
+}
+
+#[test]
 fn section_7_1_1_the_server_ends_the_transport_and_the_client_waits() {
     for server_begins in [true, false] {
         let mut pair = Pair::new();

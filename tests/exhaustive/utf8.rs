@@ -244,3 +244,14 @@ fn hostile_45_every_string_of_four_edges_is_text_or_fails_a_connection_at_the_fr
         }
     });
 }
+
+#[test]
+fn a_validator_that_has_failed_within_a_character_does_not_recover() {
+    for start in [&b"\xc3"[..], b"\xe2\x82", b"\xf0\x9f\x98"] {
+        let mut validator = Validator::new();
+        assert_eq!(validator.push(start), Ok(()));
+        for _ in 0..300 {
+            assert_eq!(validator.push(b"a"), Err(InvalidUtf8), "{start:x?}");
+        }
+    }
+}
