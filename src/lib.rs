@@ -34,6 +34,8 @@ mod send;
 #[cfg(feature = "std")]
 mod shim;
 mod spare;
+#[cfg(feature = "std")]
+mod sync;
 mod time;
 mod timers;
 #[cfg(feature = "tokio")]

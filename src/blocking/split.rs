@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use super::drive::{Clock, Flushed, SLICE, Sink, Transport, is_would_block, look, read};
 use super::{Error, WebSocket};
 use crate::control::Order;
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::{CloseCode, CloseReport, Control, Event, Message, ReceiveHalf, SendError, SendHalf};
 
 impl WebSocket<TcpStream> {
@@ -56,7 +56,7 @@ struct Shared<W> {
     wire: Mutex<Wire<W>>,
     /// What the receiving half wants sent: a pong, a ping and a last word at the most.
     orders: Mutex<VecDeque<Control>>,
-    /// The writer has sent a Close frame, and the reader does not know it yet.
+    /// The writer sends a Close frame, and the reader does not know it yet.
     close_sent: AtomicBool,
     /// The last flush was given up: something may wait on the wire.
     behind: AtomicBool,
@@ -198,9 +198,7 @@ impl<R: Transport, W: Transport> Reader<R, W> {
     }
 
     fn step(&mut self) -> Result<(), Error> {
-        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
-            self.receive.handle_close_sent();
-        }
+        self.note_close();
         if self.shared.progress.swap(false, Ordering::AcqRel) {
             self.receive.handle_written(self.clock.now());
         }
@@ -209,10 +207,20 @@ impl<R: Transport, W: Transport> Reader<R, W> {
         }
         self.shared.catch_up();
         let ended = self.receive.is_ended();
-        match read(&mut self.io, &mut self.receive, &mut self.clock, SLICE) {
+        let read = read(&mut self.io, &mut self.receive, &mut self.clock, SLICE);
+        // What was read may be the answer to it.
+        self.note_close();
+        match read {
             // Once the conversation is over, a reset is as good an end as any.
             Err(error) if !ended || is_would_block(&error) => Err(error.into()),
             _ => Ok(()),
+        }
+    }
+
+    /// Hears of the writer's Close frame.
+    fn note_close(&mut self) {
+        if self.shared.close_sent.swap(false, Ordering::AcqRel) {
+            self.receive.handle_close_sent();
         }
     }
 
@@ -283,12 +291,13 @@ impl<W: Transport> Writer<W> {
             }
             let closes = self.send.is_closed() && self.send.buffered() > 0;
             wire.send.append(&mut self.send)?;
+            if closes {
+                // Before the peer can answer it.
+                self.shared.close_sent.swap(true, Ordering::AcqRel);
+            }
             let flushed = self.shared.flush(&mut wire);
             drop(wire);
             self.send.rest();
-            if closes {
-                self.shared.close_sent.store(true, Ordering::Release);
-            }
             self.shared.serve();
             if flushed? == Flushed::All {
                 return Ok(());
