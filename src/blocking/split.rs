@@ -299,9 +299,9 @@ impl<W: Transport> Writer<W> {
             }
             let closes = self.send.is_closed() && self.send.buffered() > 0;
             wire.send.append(&mut self.send)?;
-            // Before the frame leaves: the reader must not see the answer first.
+            // Before the frame leaves, and not in a store buffer behind it: the reader must not see the answer first.
             if closes {
-                self.shared.close_sent.store(true, Ordering::Release);
+                self.shared.close_sent.swap(true, Ordering::AcqRel);
             }
             let flushed = self.shared.flush(&mut wire);
             drop(wire);
