@@ -206,6 +206,66 @@ fn hostile_83_after_a_write_that_panics_in_one_half_the_other_writes_nothing() {
     assert_eq!(peer.end.pull(WIDE).len(), 1);
 }
 
+/// The writing side of a transport. A write tells that it has begun, and waits to be let go.
+struct Gated {
+    io: End,
+    begun: mpsc::Sender<()>,
+    go: mpsc::Receiver<()>,
+}
+
+impl Read for Gated {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        panic!("the reader has the reading side")
+    }
+}
+
+impl Write for Gated {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        let _ = self.begun.send(());
+        // Once nobody can say so any more, it may go in any case.
+        let _ = self.go.recv();
+        self.io.write(buf)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.io.flush()
+    }
+}
+
+impl Transport for Gated {}
+
+#[test]
+fn the_newest_pong_and_a_keepalive_ping_wait_for_the_writer_to_let_go() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    // After a read that brings nothing it is time for a ping.
+    end.next_reads(&[Later]);
+    let socket = WebSocket::over(end, server_machine(config(|c| c.ping_interval = Some(Duration::ZERO))));
+    let ((begun, has_begun), (letting_go, go)) = (mpsc::channel(), mpsc::channel());
+    let (mut reader, mut writer) = socket.split_with(|io| (io.clone(), Gated { io, begun, go }));
+    let writing = thread::spawn(move || writer.send("under way"));
+    has_begun.recv().unwrap();
+    peer.ping(b"older");
+    peer.ping(b"newer");
+    peer.send("read while the writer has the wire");
+    assert_eq!(reader.recv().unwrap(), Some("read while the writer has the wire".into()));
+    assert_eq!(peer.hear(), []);
+    drop(letting_go);
+    writing.join().unwrap().unwrap();
+    assert_eq!(peer.hear(), [text("under way"), Seen::Ping(b"".into()), Seen::Pong(b"newer".into())]);
+}
+
+#[test]
+fn a_reset_after_the_close_is_quiet() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let (mut reader, _writer) = halves(end);
+    peer.close();
+    peer.end.reset();
+    assert!(reader.recv().unwrap().is_none());
+    assert!(reader.closed().unwrap().clean);
+}
+
 #[test]
 fn the_peers_close_makes_the_writer_fail() {
     let _guard = guard();

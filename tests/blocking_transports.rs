@@ -1,0 +1,222 @@
+//! What a blocking transport may do besides moving bytes: be interrupted, not block, give up early, wait for its
+//! timeout; and what a socket does in the last moments of its thread.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+mod io;
+
+use std::cell::{Cell, RefCell};
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use common::text;
+use io::Step::{Fail, Later, Move};
+use io::{End, Peer, Step, client_machine, config, duplex, guard, poll_once, server_machine};
+use sansock::blocking::{Error, Transport, WebSocket, accept, connect_over};
+use sansock::handshake::HandshakeError;
+use sansock::handshake::client::ClientRequest;
+use sansock::{Config, Error as Failure, tokio as asynchronous};
+
+const WIDE: usize = usize::MAX;
+
+fn is_io<T>(result: Result<T, Error>, kind: ErrorKind) -> bool {
+    matches!(result, Err(Error::Io(error)) if error.kind() == kind)
+}
+
+fn request() -> ClientRequest {
+    ClientRequest::new("ws://example.com/").unwrap()
+}
+
+/// A connected pair of TCP streams.
+fn tcp() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    (near, listener.accept().unwrap().0)
+}
+
+#[test]
+fn a_handshake_goes_on_where_it_was_interrupted() {
+    const INTERRUPTED: &[Step] = &[Fail(ErrorKind::Interrupted), Move(9)];
+    let _guard = guard();
+    let (near, far) = duplex(WIDE);
+    near.push(b"GET / HTTP/1.1\r\nHost: example.com\r\n\r\n");
+    near.end();
+    let outcome = accept(far.always(INTERRUPTED), Config::default());
+    assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::UpgradeMissing))), "{outcome:?}");
+    let answer = String::from_utf8(near.pull(WIDE)).unwrap();
+    assert!(
+        answer.starts_with("HTTP/1.1 426 ") && answer.ends_with("(RFC 6455 section 4.2.1)\n"),
+        "{answer}"
+    );
+}
+
+#[test]
+fn a_request_that_would_block_is_an_error_of_the_transport() {
+    let _guard = guard();
+    let (near, far) = duplex(WIDE);
+    near.next_writes(&[Later]);
+    assert!(is_io(connect_over(near, request(), Config::default()), ErrorKind::WouldBlock));
+    assert!(far.pull(WIDE).is_empty());
+}
+
+/// A transport whose peer never takes anything: each write waits for its timeout.
+#[derive(Default)]
+struct Stuck {
+    write_timeout: Cell<Option<Duration>>,
+}
+
+impl Read for Stuck {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        panic!("the request was not written")
+    }
+}
+
+impl Write for Stuck {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        thread::sleep(self.write_timeout.get().unwrap());
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn write_vectored(&mut self, _: &[IoSlice<'_>]) -> std::io::Result<usize> {
+        self.write(&[])
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Stuck {
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> std::io::Result<()> {
+        self.write_timeout.set(timeout);
+        Ok(())
+    }
+}
+
+#[test]
+fn a_request_that_nobody_takes_is_given_up_in_time() {
+    let _guard = guard();
+    let short = config(|c| c.handshake_timeout = Duration::from_millis(40));
+    let outcome = connect_over(Stuck::default(), request(), short).map(drop);
+    assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::TimedOut))), "{outcome:?}");
+}
+
+/// A stream does not wait for its peer to take what is written, or no longer than this.
+fn assert_full(limit: impl FnOnce(&TcpStream)) {
+    let (near, far) = tcp();
+    limit(&far);
+    let mut socket = WebSocket::over(far, server_machine(Config::default()));
+    let mut sent = 1;
+    while socket.send(vec![3; 1 << 20]).is_ok() {
+        sent += 1;
+    }
+    assert!(is_io(socket.flush(), ErrorKind::WouldBlock));
+    let reading = thread::spawn(move || {
+        let mut client = WebSocket::over(near, client_machine(Config::default()));
+        (0..sent).all(|_| client.recv().unwrap() == Some(vec![3; 1 << 20].into()))
+    });
+    while is_io(socket.flush(), ErrorKind::WouldBlock) {
+        thread::yield_now();
+    }
+    assert!(reading.join().unwrap());
+}
+
+#[test]
+fn a_full_stream_says_so_and_the_message_is_queued() {
+    let _guard = guard();
+    assert_full(|io| io.set_nonblocking(true).unwrap());
+    assert_full(|io| io.set_write_timeout(Some(Duration::from_millis(5))).unwrap());
+}
+
+#[test]
+fn a_reading_half_writes_until_the_deadline_what_a_peer_that_has_ended_does_not_take() {
+    let _guard = guard();
+    let (near, far) = tcp();
+    // More than a write's slice of time, so that there are two of them.
+    let machine = server_machine(config(|c| c.close_timeout = Duration::from_millis(1200)));
+    let mut socket = WebSocket::over(far, machine);
+    socket.connection_mut().send(vec![0; 64 << 20]).unwrap();
+    near.shutdown(Shutdown::Write).unwrap();
+    let (mut reader, _writer) = socket.split().unwrap();
+    assert!(matches!(reader.recv(), Err(Error::Connection(Failure::UnexpectedEof))));
+}
+
+/// Runs a task when it is dropped.
+struct Last(Option<Box<dyn FnOnce()>>);
+
+impl Drop for Last {
+    fn drop(&mut self) {
+        if let Some(task) = self.0.take() {
+            task();
+        }
+    }
+}
+
+thread_local! {
+    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+}
+
+/// Runs a task on a thread that has used what sockets keep there, when that is gone.
+fn in_the_last_moments(of_thread: impl FnOnce() + Send + 'static, task: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        // What was used first goes last.
+        LAST.with(|last| assert!(last.borrow().is_none()));
+        of_thread();
+        LAST.set(Some(Last(Some(Box::new(move || {
+            task();
+            done.send(()).unwrap();
+        })))));
+    });
+    thread.join().unwrap();
+    is_done.recv().unwrap();
+}
+
+/// A socket of either shim, and its peer, which has said two things.
+fn scene() -> (Peer, End) {
+    let (mut peer, end) = Peer::client(WIDE);
+    peer.send("first");
+    peer.send("last words");
+    (peer, end)
+}
+
+#[test]
+fn a_blocking_socket_works_in_the_last_moments_of_its_thread() {
+    let _guard = guard();
+    let (mut peer, end) = scene();
+    let (give, take) = mpsc::channel();
+    let before = move || {
+        let mut socket = WebSocket::over(end, server_machine(Config::default()));
+        assert_eq!(socket.recv().unwrap(), Some("first".into()));
+        assert_eq!(socket.recv().unwrap(), Some("last words".into()));
+        assert!(is_io(socket.recv(), ErrorKind::WouldBlock));
+        give.send(socket).unwrap();
+    };
+    in_the_last_moments(before, move || {
+        let mut socket = take.recv().unwrap();
+        assert!(is_io(socket.recv(), ErrorKind::WouldBlock));
+        socket.send("heard").unwrap();
+    });
+    assert_eq!(peer.hear(), [text("heard")]);
+}
+
+#[test]
+fn a_socket_of_tokio_works_in_the_last_moments_of_its_thread() {
+    let _guard = guard();
+    let (mut peer, end) = scene();
+    let (give, take) = mpsc::channel();
+    let before = move || {
+        let mut socket = asynchronous::WebSocket::over(end, server_machine(Config::default()));
+        assert_eq!(poll_once(socket.recv()).unwrap().unwrap(), Some("first".into()));
+        give.send(socket).unwrap();
+    };
+    in_the_last_moments(before, move || {
+        let mut socket = take.recv().unwrap();
+        assert_eq!(poll_once(socket.recv()).unwrap().unwrap(), Some("last words".into()));
+        poll_once(socket.send("heard")).unwrap().unwrap();
+    });
+    assert_eq!(peer.hear(), [text("heard")]);
+}
