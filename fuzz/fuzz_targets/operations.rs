@@ -336,7 +336,7 @@ impl World {
         self.take_all(1 - index, taking, false);
         self.sides[1 - index].carry();
         // What was taken may have an answer.
-        moved > 0 || self.sides[1 - index].buffered() > 0
+        moved > 0 || self.sides[1 - index].waiting().next().is_some()
     }
 
     // ---- the rest of the world ----
@@ -397,11 +397,8 @@ impl World {
             }
         }
         for side in &mut self.sides {
-            let waits = side.buffered();
-            most += SLACK;
-            if waits > 0 {
-                most += 2 * waits as isize + OUTPUT + side.sent.given() as isize;
-            }
+            most += SLACK + side.sent.given() as isize;
+            most += side.waiting().map(|waits| 2 * waits as isize + OUTPUT).sum::<isize>();
             most += side.kept.iter().map(|kept| 2 * kept.as_bytes().len() as isize + SLACK).sum::<isize>();
         }
         assert!(tally::owned() <= most, "{} bytes are held, and {most} may be", tally::owned());
@@ -448,7 +445,7 @@ impl World {
 /// What is held on top by a connection: 1 KiB, and what waits for the other half, such as keys or a pong.
 const SLACK: isize = 3 << 10;
 
-/// What the output may hold on top where something waits.
+/// What an output may hold on top where something waits: room for what is queued next.
 const OUTPUT: isize = 112 << 10;
 
 /// Queues among the spare buffers.

@@ -232,11 +232,12 @@ impl Side {
         });
     }
 
-    /// How many bytes wait to be written.
-    pub fn buffered(&mut self) -> usize {
-        match &mut self.machine {
-            Machine::Apart(_, send, Some(wire)) => send.buffered() + wire.buffered(),
-            machine => machine.send().buffered(),
-        }
+    /// How many bytes wait to be written, for each sending half where any do.
+    pub fn waiting(&mut self) -> impl Iterator<Item = usize> {
+        let halves = match &mut self.machine {
+            Machine::Apart(_, send, Some(wire)) => [send.buffered(), wire.buffered()],
+            machine => [machine.send().buffered(), 0],
+        };
+        halves.into_iter().filter(|&waits| waits > 0)
     }
 }
