@@ -35,6 +35,8 @@ mod send;
 mod shim;
 mod size;
 mod spare;
+#[cfg(feature = "std")]
+mod sync;
 mod time;
 mod timers;
 #[cfg(feature = "tokio")]

@@ -55,7 +55,7 @@ fuzz_target!(|bytes: &[u8]| {
 const MOST_OPERATIONS: usize = 1000;
 
 /// How much an input may send in all; from there on messages are small.
-const MOST_BYTES: usize = 128 << 10;
+const MOST_BYTES: usize = 256 << 10;
 
 const CLIENT: usize = 0;
 const SERVER: usize = 1;
@@ -336,7 +336,7 @@ impl World {
         self.take_all(1 - index, taking, false);
         self.sides[1 - index].carry();
         // What was taken may have an answer.
-        moved > 0 || self.sides[1 - index].buffered() > 0
+        moved > 0 || self.sides[1 - index].waiting().next().is_some()
     }
 
     // ---- the rest of the world ----
@@ -389,21 +389,17 @@ impl World {
         if self.shares_spare {
             most += self.spare.capacity() as isize + QUEUES;
         }
-        let mut whole = [0; 2];
-        for (index, whole) in whole.iter_mut().enumerate() {
-            let bodies = |side: &Side| side.sent.next_body().map_or(0, |body| body.bytes.len());
-            *whole = bodies(&self.sides[1 - index]);
+        for (side, peer) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
+            let peer = &self.sides[peer].sent;
+            most += 2 * self.sides[side].unfinished(peer) as isize;
+            if self.compresses {
+                most += CODECS + 2 * peer.next_body().map_or(0, |body| body.bytes.len()) as isize;
+            }
         }
-        for (index, side) in self.sides.iter_mut().enumerate() {
-            let waits = side.buffered();
-            most += 2 * side.unfinished() as isize + SLACK;
-            if waits > 0 {
-                most += 2 * waits as isize + OUTPUT + side.sent.given() as isize;
-            }
+        for side in &mut self.sides {
+            most += SLACK + side.sent.given() as isize;
+            most += side.waiting().map(|waits| 2 * waits as isize + OUTPUT).sum::<isize>();
             most += side.kept.iter().map(|kept| 2 * kept.as_bytes().len() as isize + SLACK).sum::<isize>();
-            if self.compresses && index != THIRD {
-                most += CODECS + 2 * whole[index] as isize;
-            }
         }
         assert!(tally::owned() <= most, "{} bytes are held, and {most} may be", tally::owned());
     }
@@ -449,7 +445,7 @@ impl World {
 /// What is held on top by a connection: 1 KiB, and what waits for the other half, such as keys or a pong.
 const SLACK: isize = 3 << 10;
 
-/// What the output may hold on top where something waits.
+/// What an output may hold on top where something waits: room for what is queued next.
 const OUTPUT: isize = 112 << 10;
 
 /// Queues among the spare buffers.

@@ -235,6 +235,12 @@ impl Sent {
         span.map_or(0, |span| span.end - received)
     }
 
+    /// Where the message begins that a receiver of so many bytes has only a part of.
+    pub fn open_from(&self, received: u64) -> Option<u64> {
+        let span = self.spans.iter().find(|span| span.body == self.done)?;
+        (span.payload_at < received).then_some(span.payload_at)
+    }
+
     /// How many bytes of the message it is to see next a receiver of so many has, unless they are compressed.
     pub fn received_of_body(&self, received: u64) -> Option<u64> {
         let spans = self.spans.iter().filter(|span| span.body == self.done);

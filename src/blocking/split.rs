@@ -8,12 +8,12 @@
 use std::collections::VecDeque;
 use std::io;
 use std::net::TcpStream;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, PoisonError, TryLockError};
 
 use super::drive::{Clock, Flushed, SLICE, Sink, Transport, is_would_block, look, read};
 use super::{Error, WebSocket};
 use crate::control::Order;
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::{CloseCode, CloseReport, Control, Event, Message, ReceiveHalf, SendError, SendHalf};
 
 impl WebSocket<TcpStream> {
@@ -56,7 +56,7 @@ struct Shared<W> {
     wire: Mutex<Wire<W>>,
     /// What the receiving half wants sent: a pong, a ping and a last word at the most.
     orders: Mutex<VecDeque<Control>>,
-    /// The writer has sent a Close frame, and the reader does not know it yet.
+    /// The writer sends a Close frame, and the reader does not know it yet.
     close_sent: AtomicBool,
     /// The last flush was given up: something may wait on the wire.
     behind: AtomicBool,
@@ -223,6 +223,7 @@ impl<R: Transport, W: Transport> Reader<R, W> {
         }
     }
 
+    /// Hears of the writer's Close frame.
     fn note_close_sent(&mut self) {
         if self.shared.close_sent.swap(false, Ordering::AcqRel) {
             self.receive.handle_close_sent();
@@ -298,9 +299,9 @@ impl<W: Transport> Writer<W> {
             }
             let closes = self.send.is_closed() && self.send.buffered() > 0;
             wire.send.append(&mut self.send)?;
-            // Before the frame leaves: the reader must not see the answer first.
+            // Before the frame leaves, and not in a store buffer behind it: the reader must not see the answer first.
             if closes {
-                self.shared.close_sent.store(true, Ordering::Release);
+                self.shared.close_sent.swap(true, Ordering::AcqRel);
             }
             let flushed = self.shared.flush(&mut wire);
             drop(wire);

@@ -6,8 +6,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -17,6 +16,7 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use super::drive::{Clock, Sink, Turn, poll_input, with_spare};
 use super::wakers::{Side, Wakers};
 use super::{Error, WebSocket};
+use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
 use crate::{CloseCode, CloseReport, Event, Message, ReceiveHalf, SendError, SendHalf};
 
 impl WebSocket<TcpStream> {
@@ -54,7 +54,7 @@ struct Shared<W> {
     wire: Mutex<Wire<W>>,
     /// The tasks of the halves.
     wakers: Arc<Wakers>,
-    /// The writer has sent a Close frame, and the reader does not know it yet.
+    /// The writer sends a Close frame, and the reader does not know it yet.
     close_sent: AtomicBool,
     /// Something waits on the wire: whoever is woken writes it.
     backlog: AtomicBool,
@@ -91,9 +91,10 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
             wire.sink.stalled = flushed.is_pending();
             self.progress.store(true, Ordering::Release);
         }
-        self.backlog.store(flushed.is_pending(), Ordering::Release);
-        if waited && (moved || flushed.is_ready()) {
-            // The transport owes nobody a call any more for what is ready.
+        let was_behind = self.backlog.swap(flushed.is_pending(), Ordering::AcqRel);
+        // The transport owes nobody a call any more for what is ready; and one that came before the flag was up
+        // has told the other half nothing.
+        if waited && (moved || flushed.is_ready()) || flushed.is_pending() && !was_behind {
             self.wakers.wake(side.other());
         }
         with_spare(|spare| wire.send.return_buffer(spare));
@@ -181,6 +182,7 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Reader<R, W> {
         Poll::Ready(Ok(()))
     }
 
+    /// Hears of the writer's Close frame.
     fn note_close_sent(&mut self) {
         if self.shared.close_sent.swap(false, Ordering::AcqRel) {
             self.receive.handle_close_sent();
@@ -298,9 +300,9 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         }
         let closes = self.send.is_closed() && self.send.buffered() > 0;
         wire.send.append(&mut self.send)?;
-        // Before the frame leaves: the reader must not see the answer first.
+        // Before the frame leaves, and not in a store buffer behind it: the reader must not see the answer first.
         if closes {
-            self.shared.close_sent.store(true, Ordering::Release);
+            self.shared.close_sent.swap(true, Ordering::AcqRel);
         }
         let flushed = self.shared.poll_flush(Side::Writing, cx, &mut wire);
         drop(wire);

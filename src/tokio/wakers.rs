@@ -1,7 +1,9 @@
 //! The tasks that wait for one transport.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
+
+use crate::sync::Mutex;
 
 /// The task that reads, and the one that writes.
 ///

@@ -3,9 +3,12 @@
     dead_code,
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::cast_possible_truncation,
     reason = "shared by tests that use parts of it"
 )]
+
+pub(crate) mod trial;
 
 use std::io::ErrorKind;
 
@@ -91,10 +94,15 @@ impl Scene {
         end.next_flushes(&self.flushes);
     }
 
-    /// A transport that does not wait may be interrupted instead of saying "not now".
-    pub(crate) fn with_interruptions(mut self) -> Self {
+    /// A transport that does not wait may also be interrupted, and has more than one way to say "not now".
+    pub(crate) fn interrupted(mut self) -> Self {
+        let kinds = [ErrorKind::Interrupted, ErrorKind::TimedOut, ErrorKind::WouldBlock];
         for steps in [&mut self.reads, &mut self.writes, &mut self.flushes] {
-            steps.iter_mut().step_by(5).for_each(|step| *step = Fail(ErrorKind::Interrupted));
+            steps
+                .iter_mut()
+                .step_by(3)
+                .zip(kinds.iter().cycle())
+                .for_each(|(step, kind)| *step = Fail(*kind));
         }
         self
     }

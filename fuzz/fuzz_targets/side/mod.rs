@@ -125,9 +125,10 @@ impl Side {
         matches!(self.end, Some(End::Failed(_) | End::HungUp))
     }
 
-    /// How many bytes were received of what was not seen.
-    pub fn unfinished(&self) -> u64 {
-        if self.end.is_some() { 0 } else { self.received - self.seen }
+    /// How many bytes were received of what was not seen. Control frames may have been seen within a message.
+    pub fn unfinished(&self, peer: &Sent) -> u64 {
+        let open = peer.open_from(self.received).filter(|_| !self.is_in_chunks);
+        if self.end.is_some() { 0 } else { self.received - self.seen.min(open.unwrap_or(self.seen)) }
     }
 
     pub fn deadline(&self) -> Option<u64> {
@@ -231,11 +232,12 @@ impl Side {
         });
     }
 
-    /// How many bytes wait to be written.
-    pub fn buffered(&mut self) -> usize {
-        match &mut self.machine {
-            Machine::Apart(_, send, Some(wire)) => send.buffered() + wire.buffered(),
-            machine => machine.send().buffered(),
-        }
+    /// How many bytes wait to be written, for each sending half where any do.
+    pub fn waiting(&mut self) -> impl Iterator<Item = usize> {
+        let halves = match &mut self.machine {
+            Machine::Apart(_, send, Some(wire)) => [send.buffered(), wire.buffered()],
+            machine => [machine.send().buffered(), 0],
+        };
+        halves.into_iter().filter(|&waits| waits > 0)
     }
 }
