@@ -54,7 +54,8 @@ impl ReceiveHalf {
         let chunk =
             Found { what: What::Inflated(kind), len: ready - inflating.incomplete(), is_final: false };
         if is_chunk && (ready >= enough || frame.missing > 0 || !frame.is_final) {
-            if frame.missing == 0 && !frame.is_final && ready < enough {
+            // All of this frame came out, and it is not the last: that one is finished below.
+            if frame.missing == 0 && ready < enough {
                 self.phase = Phase::Fragmented;
             }
             inflating.save();
