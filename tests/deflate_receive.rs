@@ -458,6 +458,19 @@ fn chunks_are_whole_wherever_a_frame_ends() {
         let parts = parts_of(&[masked(0x42, first), masked(0x80, second)].concat());
         assert!(parts.concat() == vec![0; 3 * CHUNK], "cut at {cut}");
         assert!(parts.iter().all(|part| part.len() <= CHUNK), "cut at {cut}");
+
+        // What the first fragment makes comes without the second one.
+        let saw = common::feed(&mut deflate::server(chunks(), ""), &masked(0x42, first), &[usize::MAX]);
+        let came: usize = saw
+            .iter()
+            .map(|seen| match seen {
+                Seen::BinaryPart(part) => part.len(),
+                other => panic!("{other:?}"),
+            })
+            .sum();
+        let mut decoder = zlib_rs::Inflate::new(false, 15);
+        decoder.decompress(first, &mut vec![0; 4 * CHUNK], zlib_rs::InflateFlush::NoFlush).unwrap();
+        assert_eq!(came as u64, decoder.total_out(), "cut at {cut}");
     }
 }
 

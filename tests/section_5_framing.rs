@@ -98,21 +98,27 @@ fn section_5_5_3_of_pings_that_no_driver_has_carried_over_the_newest_eight_are_a
 
 #[test]
 fn orders_that_no_driver_has_carried_over_keep_their_turn() {
+    let second = Timestamp::EPOCH + Duration::from_secs(1);
     let mut config = Config::default();
     config.ping_interval = Some(Duration::from_secs(1));
-    let (mut receive, mut send) = Connection::server(config, Timestamp::EPOCH).split();
-    receive.input().put_slice(&masked(0x89, b"?"));
-    receive.handle_input(Timestamp::EPOCH);
-    assert!(matches!(receive.poll_event(), Ok(Some(Event::Ping(b"?")))));
-    receive.handle_timeout(Timestamp::EPOCH + Duration::from_secs(1));
-    receive.input().put_slice(&masked(0x88, b"\x03\xe8"));
-    receive.handle_input(Timestamp::EPOCH + Duration::from_secs(1));
-    assert!(receive.advance().unwrap() && receive.is_ended());
-    while receive.has_control() {
-        send.handle_control(receive.poll_control().unwrap());
+    for closes in [false, true] {
+        let (mut receive, mut send) = Connection::server(config.clone(), Timestamp::EPOCH).split();
+        receive.input().put_slice(&masked(0x89, b"?"));
+        receive.handle_input(Timestamp::EPOCH);
+        assert!(matches!(receive.poll_event(), Ok(Some(Event::Ping(b"?")))));
+        receive.handle_timeout(second);
+        let mut expected = [plain(0x8a, b"?"), plain(0x89, b"")].concat();
+        if closes {
+            receive.input().put_slice(&masked(0x88, b"\x03\xe8"));
+            receive.handle_input(second);
+            assert!(receive.advance().unwrap() && receive.is_ended());
+            expected.extend(plain(0x88, b"\x03\xe8"));
+        }
+        while receive.has_control() {
+            send.handle_control(receive.poll_control().unwrap());
+        }
+        assert_eq!(written(&mut send), expected);
     }
-    let expected = [plain(0x8a, b"?"), plain(0x89, b""), plain(0x88, b"\x03\xe8")].concat();
-    assert_eq!(written(&mut send), expected);
 }
 
 #[test]
