@@ -155,9 +155,7 @@ impl Connection {
 
     /// Gives the connection its first input without copying it.
     pub(crate) fn begin_with(&mut self, bytes: Vec<u8>, now: Timestamp) {
-        if !bytes.is_empty() {
-            *self.receive.buffer() = Bytes::from(bytes).into();
-        }
+        *self.receive.buffer() = Bytes::from(bytes).into();
         self.receive.handle_input(now);
     }
 

@@ -113,11 +113,14 @@ pub(crate) struct ControlPayload {
 impl ControlPayload {
     pub(crate) const EMPTY: Self = ControlPayload { len: 0, bytes: [0; MAX_CONTROL] };
 
-    /// `None` if `payload` is longer than a control frame may be.
-    pub(crate) fn new(payload: &[u8]) -> Option<Self> {
-        let mut bytes = [0; MAX_CONTROL];
-        bytes.get_mut(..payload.len())?.copy_from_slice(payload);
-        Some(ControlPayload { len: u8::try_from(payload.len()).ok()?, bytes })
+    /// The payload of a control frame, so of 125 bytes at the most.
+    pub(crate) fn new(payload: &[u8]) -> Self {
+        let mut control = ControlPayload::EMPTY;
+        for (slot, byte) in control.bytes.iter_mut().zip(payload) {
+            *slot = *byte;
+            control.len += 1;
+        }
+        control
     }
 
     pub(crate) fn len(&self) -> u8 {

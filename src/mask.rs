@@ -346,6 +346,15 @@ mod tests {
         });
     }
 
+    /// What the processor has and the length suggests, where nobody forces anything.
+    #[test]
+    fn rule_g_the_registers_that_are_chosen_agree_with_single_bytes() {
+        let source = Aligned::new();
+        for len in [0, 1, 7, 8, WIDE - 1, WIDE, WIDEST - 1, WIDEST, WIDEST + 65] {
+            check(&source, len, 1, Registers::for_len(len));
+        }
+    }
+
     #[test]
     fn rule_g_every_path_sees_one_byte_that_is_not_ascii_wherever_it_is() {
         let ascii: Vec<u8> = one_by_one(&[b'a'; 300], 0);

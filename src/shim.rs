@@ -144,17 +144,10 @@ pub(crate) fn accept_with_pool(accept: Accept) -> Accept {
 pub(crate) type ThreadSpare = std::thread::LocalKey<std::cell::RefCell<Spare>>;
 
 /// Runs `with` on a thread's spare buffers.
-pub(crate) fn with_spare(spare: &'static ThreadSpare, with: impl FnOnce(&mut Spare)) {
-    let mut with = Some(with);
-    let _ = spare.try_with(|spare| {
-        if let Ok(mut spare) = spare.try_borrow_mut()
-            && let Some(with) = with.take()
-        {
-            with(&mut spare);
-        }
-    });
+pub(crate) fn with_spare(spare: &'static ThreadSpare, mut with: impl FnMut(&mut Spare)) {
+    let shared = spare.try_with(|spare| spare.try_borrow_mut().map(|mut spare| with(&mut spare)));
     // Where the thread ends already, there is nothing to keep.
-    if let Some(with) = with {
+    if !matches!(shared, Ok(Ok(()))) {
         with(&mut Spare::nothing());
     }
 }

@@ -135,8 +135,8 @@ fn a_full_stream_says_so_and_the_message_is_queued() {
 fn a_reading_half_writes_until_the_deadline_what_a_peer_that_has_ended_does_not_take() {
     let _guard = guard();
     let (near, far) = tcp();
-    // More than a write's slice of time, so that there are two of them.
-    let machine = server_machine(config(|c| c.close_timeout = Duration::from_millis(1200)));
+    // Its deadline is looked at between writes, each of which has a slice of time.
+    let machine = server_machine(config(|c| c.close_timeout = Duration::from_millis(500)));
     let mut socket = WebSocket::over(far, machine);
     socket.connection_mut().send(vec![0; 64 << 20]).unwrap();
     near.shutdown(Shutdown::Write).unwrap();

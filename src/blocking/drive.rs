@@ -18,7 +18,7 @@ std::thread_local! {
     static SPARE: RefCell<Spare> = const { RefCell::new(Spare::with_limit(MOST_SPARE)) };
 }
 
-pub(super) fn with_spare(with: impl FnOnce(&mut Spare)) {
+pub(super) fn with_spare(with: impl FnMut(&mut Spare)) {
     shim::with_spare(&SPARE, with);
 }
 

@@ -254,13 +254,11 @@ impl HeadClock {
         deadline: Option<Timestamp>,
     ) -> io::Result<Read> {
         loop {
-            if let Some(deadline) = deadline {
-                let left = deadline.saturating_since(self.now());
-                if left.is_zero() {
-                    return Ok(Read::Deadline);
-                }
-                io.set_read_timeout(Some(left.min(self.given.unwrap_or(Duration::MAX))))?;
+            let left = deadline.map_or(Duration::MAX, |deadline| deadline.saturating_since(self.now()));
+            if left.is_zero() {
+                return Ok(Read::Deadline);
             }
+            io.set_read_timeout(Some(left.min(self.given.unwrap_or(Duration::MAX))))?;
             let held = input.len();
             input.resize(held + HEAD_READ, 0);
             let read = checked(io.read(input.get_mut(held..).unwrap_or_default()), HEAD_READ);

@@ -147,7 +147,7 @@ pub(super) struct Inflated {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Outcome {
-    /// It took what it could.
+    /// It took what it could: something, if there was any.
     GoOn,
     /// A block with BFINAL has ended.
     End,
@@ -185,14 +185,17 @@ impl Inflater {
             Stop::Never => InflateFlush::NoFlush,
             Stop::AtBlockEnd => InflateFlush::Block,
         };
-        let outcome = match self.codec.decompress(part, room, flush) {
+        let status = self.codec.decompress(part, room, flush);
+        let used = count(before_in, self.codec.total_in());
+        let made = count(before_out, self.codec.total_out());
+        let outcome = match status {
             Ok(Status::StreamEnd) => Outcome::End,
+            // It must not be asked the same for ever.
+            Ok(_) if used == 0 && made == 0 && !part.is_empty() => Outcome::Corrupt,
             Ok(Status::Ok | Status::BufError) => Outcome::GoOn,
             Err(_) if self.codec.error_message() == Some(BAD_LENGTH) => Outcome::BadLength,
             Err(_) => Outcome::Corrupt,
         };
-        let used = count(before_in, self.codec.total_in());
-        let made = count(before_out, self.codec.total_out());
         Inflated { used, made, outcome }
     }
 }

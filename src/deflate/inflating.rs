@@ -168,10 +168,8 @@ impl Inflating {
                     room = LEAST_ROOM;
                 }
                 Outcome::GoOn if step.is_full || step.used > 0 => {}
-                Outcome::GoOn if rest.is_empty() => return Ok(done),
-                Outcome::GoOn | Outcome::Corrupt | Outcome::BadLength => {
-                    return Err(Error::Deflate(DeflateError::Corrupt));
-                }
+                Outcome::GoOn => return Ok(done),
+                Outcome::Corrupt | Outcome::BadLength => return Err(Error::Deflate(DeflateError::Corrupt)),
             }
             if self.pending() >= enough || (done == part.len() && !step.is_full) {
                 return Ok(done);
@@ -221,8 +219,7 @@ impl Inflating {
             }
             match step.outcome {
                 Outcome::GoOn if done == TAIL.len() => break true,
-                Outcome::GoOn if done < TAIL.len() && step.used > 0 => {}
-                Outcome::End if done == TAIL.len() => break false,
+                Outcome::GoOn if done < TAIL.len() => {}
                 Outcome::BadLength if self.message.has_tail(done) => break false,
                 _ => return Err(Error::Deflate(DeflateError::Truncated)),
             }
@@ -236,8 +233,10 @@ impl Inflating {
     /// none.
     fn is_at_byte(&mut self) -> bool {
         let [first, second, third, fourth] = TAIL;
-        let Some(inflater) = &mut self.inflater else { return false };
-        let done = inflater.inflate(&[0x00, first, second, third, fourth], &mut [0; 8], Stop::Never);
+        let input = [0x00, first, second, third, fourth];
+        let mut inflater = self.take_inflater();
+        let done = inflater.inflate(&input, &mut [0; 8], Stop::Never);
+        self.inflater = Some(inflater);
         done.outcome == Outcome::GoOn && (done.used, done.made) == (5, 0)
     }
 
@@ -267,15 +266,13 @@ impl Inflating {
 
     /// One call of the decoder, and what follows from what it makes.
     fn step(&mut self, input: &[u8], stop: Stop, room: usize) -> Result<Step, Error> {
-        self.prepare();
+        let mut inflater = self.take_inflater();
         let pending = self.pending();
-        let Some(inflater) = &mut self.inflater else {
-            return Ok(Step { used: 0, is_full: false, outcome: Outcome::Corrupt });
-        };
         let left = self.limit - self.message.made;
         if left == 0 {
             // At the limit, but perhaps at the end as well: only a byte more is too much.
             let done = inflater.inflate(input, &mut [0], stop);
+            self.inflater = Some(inflater);
             if done.made > 0 {
                 return Err(Error::TooBig);
             }
@@ -291,6 +288,7 @@ impl Inflating {
         let buf = &mut self.out.buf;
         buf.resize(start + room, 0);
         let done = inflater.inflate(input, buf.get_mut(start..).unwrap_or_default(), stop);
+        self.inflater = Some(inflater);
         buf.truncate(start + done.made);
 
         let made = buf.get(start..).unwrap_or_default();
@@ -305,21 +303,20 @@ impl Inflating {
         Ok(Step { used: done.used, is_full: done.made == room, outcome: done.outcome })
     }
 
-    /// Brings a decoder to where the next byte belongs.
-    fn prepare(&mut self) {
-        if self.inflater.is_none() {
+    /// A decoder that stands where the next byte belongs, for one call.
+    #[expect(clippy::unnecessary_box_returns, reason = "it goes back to where it is")]
+    fn take_inflater(&mut self) -> Box<Inflater> {
+        let mut inflater = self.inflater.take().unwrap_or_else(|| {
             let (inflater, is_as_left) = self.borrower.borrow();
             self.message.is_ready &= is_as_left;
-            self.inflater = Some(inflater);
-        }
-        if self.message.is_ready {
-            return;
-        }
-        self.save();
-        if let Some(inflater) = &mut self.inflater {
+            inflater
+        });
+        if !self.message.is_ready {
+            self.save();
             inflater.restart(self.history.as_ref());
             self.message.is_ready = true;
         }
+        inflater
     }
 }
 
@@ -349,9 +346,8 @@ impl Message {
         self.is_untouched &= bytes.is_empty();
         let new = bytes.get(bytes.len().saturating_sub(self.last.len())..).unwrap_or_default();
         self.last.rotate_left(new.len());
-        let at = self.last.len() - new.len();
-        if let Some(slot) = self.last.get_mut(at..) {
-            slot.copy_from_slice(new);
+        for (slot, byte) in self.last.iter_mut().rev().zip(new.iter().rev()) {
+            *slot = *byte;
         }
     }
 

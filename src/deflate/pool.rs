@@ -213,10 +213,10 @@ impl<C: Codec> Shelf<C> {
     /// A codec of nobody, or of the one who has waited about longest, and the place to put it back to. No
     /// codec if one must be made; no place if all are taken.
     fn take_other(&mut self, capacity: usize) -> (Option<Box<C>>, Option<Ticket>) {
-        let Some(index) = self.free.pop().or_else(|| self.grow(capacity)).or_else(|| self.next_kept()) else {
+        let index = self.free.pop().or_else(|| self.grow(capacity)).or_else(|| self.next_kept());
+        let Some((index, slot)) = index.and_then(|index| Some((index, self.slots.get_mut(index)?))) else {
             return (None, None);
         };
-        let Some(slot) = self.slots.get_mut(index) else { return (None, None) };
         self.loans += 1;
         slot.loan = self.loans;
         (slot.codec.take(), Some(Ticket { slot: index, loan: self.loans }))

@@ -157,11 +157,9 @@ impl RequestParts {
         let status = request
             .parse(&raw.bytes)
             .map_err(|_| start_line_error(&raw.bytes, 2, HandshakeError::HttpVersion))?;
-        let (Some(method), Some(target), Some(minor_version)) =
-            (request.method, request.path, request.version)
-        else {
-            return Err(HandshakeError::Malformed);
-        };
+        let method = request.method.ok_or(HandshakeError::Malformed)?;
+        let target = request.path.ok_or(HandshakeError::Malformed)?;
+        let minor_version = request.version.ok_or(HandshakeError::Malformed)?;
         let method = Span::new(&raw.bytes, method.as_bytes());
         let target = Span::new(&raw.bytes, target.as_bytes());
         let fields = spans(&raw.bytes, status, request.headers)?;

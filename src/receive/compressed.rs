@@ -4,7 +4,7 @@
 #[cfg(feature = "deflate")]
 use alloc::boxed::Box;
 
-use super::{Found, Kind, Phase, ReceiveHalf, Step, What};
+use super::{Found, Phase, ReceiveHalf, Step, What};
 use crate::config::Delivery;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Agreed, Deflate, Direction, Inflating};
@@ -34,18 +34,13 @@ impl ReceiveHalf {
         self.cold.deflate
     }
 
-    /// A compressed message begins.
-    pub(super) fn begin_compressed(&mut self, kind: Kind) {
-        if let Some(inflating) = &mut self.inflating {
-            inflating.begin(kind == Kind::Text);
-        }
-    }
-
-    pub(super) fn take_compressed(&mut self) -> Result<Step, Error> {
-        let (Some(inflating), Some(kind)) = (&mut self.inflating, self.open) else {
-            return Ok(Step::Starved);
-        };
+    /// The payload under way, as far as it has arrived.
+    pub(super) fn take_payload(&mut self) -> Result<Step, Error> {
         let frame = &mut self.frame;
+        let Some(inflating) = self.inflating.as_mut().filter(|_| frame.is_compressed) else {
+            return self.take_plain();
+        };
+        let kind = frame.kind;
         let unparsed = self.inbox.unparsed_mut();
         let len = at_most(frame.missing, unparsed.len());
         let part = unparsed.get_mut(..len).unwrap_or_default();

@@ -110,13 +110,13 @@ impl ReceiveHalf {
         }
         let Some((mask, size)) = self.mask_after(header, size) else { return Ok(Step::Starved) };
         self.inbox.skip(size);
-        if is_compressed && begins {
-            self.begin_compressed(kind);
+        if let Some(inflating) = self.inflating.as_mut().filter(|_| is_compressed && begins) {
+            inflating.begin(kind == Kind::Text);
         }
         self.open = Some(kind);
         self.cold.announced += header.len();
         let is_final = header.is_final();
-        self.frame = Frame { missing: header.len(), mask, is_final, is_compressed };
+        self.frame = Frame { missing: header.len(), mask, kind, is_final, is_compressed };
         self.phase = Phase::Payload;
         Ok(Step::GoOn)
     }
@@ -156,16 +156,14 @@ impl ReceiveHalf {
         Reserved::NONE
     }
 
-    fn take_payload(&mut self) -> Result<Step, Error> {
-        if self.frame.is_compressed {
-            return self.take_compressed();
-        }
-        let Frame { missing, ref mut mask, is_final, .. } = self.frame;
+    /// The payload of a message that is not compressed.
+    pub(super) fn take_plain(&mut self) -> Result<Step, Error> {
+        let Frame { missing, ref mut mask, kind, is_final, .. } = self.frame;
         let unparsed = self.inbox.unparsed_mut();
         let len = at_most(missing, unparsed.len());
         let part = unparsed.get_mut(..len).unwrap_or_default();
         mask.apply_if_any(part);
-        let is_text = self.open == Some(Kind::Text);
+        let is_text = kind == Kind::Text;
         if is_text {
             self.validator.push(part).map_err(|_| Error::InvalidUtf8)?;
         }
@@ -182,9 +180,8 @@ impl ReceiveHalf {
             self.validator.finish().map_err(|_| Error::InvalidUtf8)?;
         }
         let len = self.inbox.message().len();
-        if let Some(kind) = self.open.take() {
-            self.found = Some(Found { what: What::Data(kind), len, is_final: true });
-        }
+        self.found = Some(Found { what: What::Data(kind), len, is_final: true });
+        self.open = None;
         self.cold.announced = 0;
         self.phase = Phase::Between;
         Ok(Step::Found)
@@ -193,13 +190,11 @@ impl ReceiveHalf {
     /// With [`Delivery::Chunks`], makes an event of what is there: of text, whole characters.
     fn find_chunk(&mut self) -> bool {
         let len = self.inbox.message().len() - self.validator.incomplete();
-        match (self.delivery, self.open) {
-            (Delivery::Chunks, Some(kind)) if len > 0 => {
-                self.found = Some(Found { what: What::Data(kind), len, is_final: false });
-                true
-            }
-            _ => false,
+        let is_chunk = self.delivery == Delivery::Chunks && len > 0;
+        if is_chunk {
+            self.found = Some(Found { what: What::Data(self.frame.kind), len, is_final: false });
         }
+        is_chunk
     }
 
     /// A control frame, whole: its payload is at most 125 bytes.

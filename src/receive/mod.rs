@@ -73,6 +73,8 @@ enum Phase {
 struct Frame {
     missing: u64,
     mask: Mask,
+    /// The type of its message.
+    kind: Kind,
     is_final: bool,
     /// Whether its message is compressed.
     is_compressed: bool,
@@ -160,7 +162,13 @@ impl ReceiveHalf {
             found: None,
             phase: Phase::Between,
             open: None,
-            frame: Frame { missing: 0, mask: Mask::NONE, is_final: false, is_compressed: false },
+            frame: Frame {
+                missing: 0,
+                mask: Mask::NONE,
+                kind: Kind::Binary,
+                is_final: false,
+                is_compressed: false,
+            },
             validator: Validator::new(),
             inflating: None,
             max_whole: cold.max_whole(),
@@ -455,9 +463,8 @@ impl ReceiveHalf {
             Some(Found { what: What::Ping, len, .. }) => {
                 // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame
                 // in response, unless it already received a Close frame."
-                if let Some(payload) = self.inbox.unparsed().get(..len).and_then(ControlPayload::new) {
-                    self.orders.answer(payload);
-                }
+                let payload = self.inbox.unparsed().get(..len).unwrap_or_default();
+                self.orders.answer(ControlPayload::new(payload));
             }
             _ => {}
         }

@@ -45,7 +45,7 @@ impl SendHalf {
         payload: &[u8],
         is_last: bool,
     ) -> Result<(), SendError> {
-        let Some(deflating) = &mut self.deflating else { return Err(SendError::Compressor) };
+        let deflating = self.deflating.as_mut().ok_or(SendError::Compressor)?;
         let (output, keys) = (&mut self.output, &mut self.keys);
         let part = if is_last { Part::Last } else { Part::More };
         deflating.compress(payload, part, |compressed| {

@@ -323,9 +323,8 @@ impl SendHalf {
 
     #[cold]
     fn release_pong(&mut self) {
-        if self.output.written() >= self.pong_end
-            && let Some(pong) = self.pong.take()
-        {
+        let are_written = self.output.written() >= self.pong_end;
+        if let Some(pong) = self.pong.take_if(|_| are_written) {
             self.answer(pong.payload);
         }
     }

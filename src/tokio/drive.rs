@@ -19,7 +19,7 @@ std::thread_local! {
     static SPARE: RefCell<Spare> = const { RefCell::new(Spare::new()) };
 }
 
-pub(super) fn with_spare(with: impl FnOnce(&mut Spare)) {
+pub(super) fn with_spare(with: impl FnMut(&mut Spare)) {
     shim::with_spare(&SPARE, with);
 }
 
@@ -45,9 +45,9 @@ impl Clock {
     /// Ready when `deadline` is reached. A deadline that has moved away moves the timer only when it
     /// fires: traffic costs nothing here.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>, deadline: Option<Timestamp>) -> Poll<()> {
+        // One that is beyond what the clock can say is never reached.
+        let deadline = deadline.and_then(|deadline| self.epoch.checked_add(deadline.since_epoch()));
         let Some(deadline) = deadline else { return Poll::Pending };
-        // A deadline beyond what the clock can say is never reached.
-        let Some(deadline) = self.epoch.checked_add(deadline.since_epoch()) else { return Poll::Pending };
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if sleep.deadline() > deadline {
             sleep.as_mut().reset(deadline);

@@ -193,10 +193,10 @@ impl Handshake {
         let protocol = protocol.map_err(|error| self.intake.fail(error))?.map(String::from);
         let negotiated = Negotiated::agree(&head.headers, &self.config);
         let negotiated = negotiated.map_err(|error| self.intake.fail(error))?;
-        let Some(keys) = self.keys.take() else { return Ok(None) };
         let (config, leftover) = (Box::new(self.config.clone()), self.intake.finish());
         let agreed = outcome::Agreement { protocol, negotiated };
-        Ok(Some(Outcome::Established(Established::new(head, agreed, config, keys, leftover))))
+        let established = |keys| Established::new(head, agreed, config, keys, leftover);
+        Ok(self.keys.take().map(established).map(Outcome::Established))
     }
 }
 
