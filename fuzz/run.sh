@@ -11,12 +11,12 @@ cd "$(dirname "$0")/.."
 # How long inputs may become: long enough for what the target looks at, and short enough for many runs a
 # second.
 declare -A max_len=(
-    [client_stream]=2048 [differential]=512 [extension_header]=512 [header]=32 [inflate]=4096 [negotiate]=1024
+    [client_stream]=2048 [differential]=600 [extension_header]=512 [header]=32 [inflate]=4096 [negotiate]=1024
     [operations]=400 [request_head]=1024 [response_head]=1024 [server_stream]=2048 [splits]=512
 )
 
-# Of `operations`, a short input does not do less than a long one: it need not be tried first.
-declare -A more=([operations]=-len_control=0)
+# Of these, a short input does not do less than a long one: it need not be tried first.
+declare -A more=([differential]=-len_control=0 [operations]=-len_control=0)
 
 # The dictionary of a target is fuzz/TARGET.dict, or one of these.
 declare -A dict=(

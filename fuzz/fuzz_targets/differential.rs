@@ -1,6 +1,6 @@
-//! The same bytes to this crate and to another implementation, tungstenite: both must see the same events in the
-//! same order, fail at the same frame, tell the same code, and answer the same. And what each of them sends the
-//! other one must see as it was sent. Without compression, in both roles.
+//! The same bytes to this crate and to another implementation, tungstenite: both must see the same events in
+//! the same order, fail at the same frame, tell the same code, and answer the same. And what each of them
+//! sends the other one must see as it was sent. Without compression, in both roles.
 //!
 //! These differences are allowed, and no others; `agree` has each of them by its letter.
 //!
@@ -17,30 +17,27 @@
 //!
 //! An input is, byte by byte:
 //!
-//! 1. switches: 1 this crate is the client, 2 both talk rather than read bytes of a third, 4 the transport ends, 8
-//!    chunks, 16 a Close frame was sent before, 64 and 128 the limits;
+//! 1. switches: 1 this crate is the client, 2 both talk rather than read bytes of a third, 4 the transport
+//!    ends, 8 chunks, 16 a Close frame was sent before, 64 and 128 the limits;
 //! 2. how many bytes a read brings, and one; for the other one likewise;
-//! 3. frames: the first byte as it stands on the wire; a length below 128 and, with 128, a byte of oddities as
-//!    [`Wire::frame`] has them; the payload. Or, if both talk, commands as [`Talk::command`] has them.
+//! 3. frames: the first byte as it stands on the wire; a length below 128 and, with 128, a byte of oddities
+//!    as [`Wire::frame`] has them; the payload. Or, if both talk, commands as [`Talk::command`] has them.
 
 #![no_main]
 
 mod frames;
 mod input;
 mod other;
+mod talk;
 
 use bytes::{Buf, BufMut};
 use libfuzzer_sys::fuzz_target;
-use sansock::{
-    CloseCode, CloseFrame, Config, Connection, Data, Delivery, Error, Event, Prepared, SendError, Timestamp,
-};
-use tungstenite::Message;
-use tungstenite::protocol::frame::Frame;
-use tungstenite::protocol::frame::coding::{Data as DataCode, OpCode};
+use sansock::{CloseCode, CloseFrame, Config, Connection, Delivery, Error, Event, Timestamp};
 
 use crate::frames::{Fault, Limits, Verdict};
 use crate::input::Input;
-use crate::other::{End, Other, Seen};
+use crate::other::{End, Other, Seen, close_frame};
+use crate::talk::Talk;
 
 fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
@@ -219,10 +216,6 @@ fn completed(wire: &[u8], verdict: &Verdict) -> Vec<u8> {
     wire
 }
 
-fn close_frame(code: u16, reason: &str) -> tungstenite::protocol::CloseFrame {
-    tungstenite::protocol::CloseFrame { code: code.into(), reason: reason.into() }
-}
-
 /// This crate's end.
 struct Ours {
     connection: Connection,
@@ -320,9 +313,9 @@ impl Wire {
         wire.0
     }
 
-    /// The oddities: 3 the form of the length, one of 16, 64, and 64 bits that are eight bytes of the input; 4 the
-    /// wrong mask; 8 the payload 64 times; 16 only as many bytes of the frame as another byte says; 32 the frame
-    /// is the payload, as it stands; 64 the payload begins with a code, which another byte chooses.
+    /// The oddities: 3 the form of the length, one of 16, 64, and 64 bits that are eight bytes of the input;
+    /// 4 the wrong mask; 8 the payload 64 times; 16 only as many bytes of the frame as another byte says; 32
+    /// the frame is the payload, as it stands; 64 the payload begins with a code, which another byte chooses.
     fn frame(&mut self, input: &mut Input<'_>, is_masked: bool) {
         let (first, second) = (input.byte(), input.byte());
         let odd = if second & 0x80 != 0 { input.byte() } else { 0 };
@@ -373,210 +366,3 @@ const CODES: [u16; 26] = [
     0, 999, 1000, 1001, 1002, 1003, 1004, 1005, 1006, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 1015,
     1016, 2999, 3000, 3999, 4000, 4999, 5000, 65_535,
 ];
-
-/// Both talk to each other.
-struct Talk {
-    is_client: bool,
-    ours: Ours,
-    theirs: Other,
-    /// What each should see, and what it has seen: first this crate.
-    due: (Vec<Seen>, Vec<Seen>),
-    seen: (Vec<Seen>, Vec<Seen>),
-    /// The fragmented messages that are open.
-    open: (Option<Seen>, Option<Seen>),
-    is_over: bool,
-    /// What each has written.
-    written: (Vec<u8>, Vec<u8>),
-}
-
-impl Talk {
-    fn new(setup: &Setup) -> Self {
-        let limits = Limits { message: 16 << 20, frame: 16 << 20 };
-        let setup = Setup { limits, ..*setup };
-        let (ours, theirs) = (setup.ours(), setup.theirs(!setup.is_client));
-        Talk {
-            is_client: setup.is_client,
-            ours,
-            theirs,
-            due: Default::default(),
-            seen: Default::default(),
-            open: Default::default(),
-            is_over: false,
-            written: Default::default(),
-        }
-    }
-
-    fn run(mut self, input: &mut Input<'_>) {
-        while !input.0.is_empty() && !self.is_over {
-            self.command(input);
-            self.carry();
-        }
-        if !self.is_over {
-            self.close_of_ours(1000, "bye");
-            self.carry();
-        }
-        assert_eq!(self.seen, self.due);
-        let limits = Limits { message: u64::MAX, frame: u64::MAX };
-        let is_client = self.is_client;
-        assert_eq!(frames::judge(&self.written.0, is_client, limits).faults, []);
-        assert_eq!(frames::judge(&self.written.1, !is_client, limits).faults, []);
-    }
-
-    /// A command: the lowest four bits are its kind; 16 it is the other one's; 32 the payload is repeated 257 times;
-    /// 64 it is text; 128 it is longer by one. Then the length, and that many bytes.
-    fn command(&mut self, input: &mut Input<'_>) {
-        let (byte, len) = (input.byte(), input.byte());
-        // 255 times that is the most that a length of 16 bits can say.
-        let times = if byte & 32 != 0 { 257 } else { 1 };
-        let is_text = byte & 64 != 0;
-        let mut bytes = input.take(len.into()).repeat(times);
-        if byte & 128 != 0 {
-            bytes.push(b'x');
-        }
-        if is_text {
-            bytes = String::from_utf8_lossy(&bytes).into_owned().into_bytes();
-        }
-        let short = &bytes[..bytes.len().min(125)];
-        let kind = byte & 15;
-        let reason = String::from_utf8_lossy(short);
-        let reason = &reason[..reason.floor_char_boundary(123)];
-        let code = [1000, 1001, 1011, 3000, 4999][usize::from(len % 5)];
-        match (kind, byte & 16 != 0) {
-            (12 | 13, false) => self.ping_of_ours(short, kind == 12),
-            (12 | 13, true) => self.ping_of_theirs(short, kind == 12),
-            (14, false) => self.close_of_ours(code, reason),
-            (14, true) => self.close_of_theirs(code, reason),
-            (_, false) => self.message_of_ours(kind, is_text, bytes),
-            (_, true) => self.message_of_theirs(kind, is_text, bytes),
-        }
-    }
-
-    fn message_of_ours(&mut self, kind: u8, is_text: bool, bytes: Vec<u8>) {
-        let text = || std::str::from_utf8(&bytes).expect("it was made so");
-        let data = || if is_text { Data::Text(text()) } else { Data::Binary(&bytes) };
-        let owned = || match is_text {
-            true => sansock::Message::from(text()),
-            false => sansock::Message::from(bytes.clone()),
-        };
-        let Ours { connection, output, size, .. } = &mut self.ours;
-        let result = match kind {
-            0..=2 => connection.send(owned()),
-            3 | 4 => connection.prepared(&Prepared::new(owned())),
-            5 | 6 => connection.offer(data(), |head, payload| {
-                let frame = [head, payload].concat();
-                let taken = frame.len().min(*size);
-                output.extend_from_slice(&frame[..taken]);
-                taken
-            }),
-            7 | 8 => connection.last_fragment(data()),
-            9..=11 => connection.fragment(data()),
-            _ if is_text => connection.text(text()),
-            _ => connection.binary(&bytes),
-        };
-        let is_part = (7..12).contains(&kind);
-        let is_other = |open: &Seen| matches!(open, Seen::Text(_)) != is_text;
-        let expected = match &self.open.0 {
-            Some(_) if !is_part => Err(SendError::MessageOpen),
-            Some(open) if is_other(open) => Err(SendError::KindMismatch),
-            _ => Ok(()),
-        };
-        assert_eq!(result, expected);
-        if result.is_ok() {
-            append(&mut self.open.0, &mut self.due.1, is_text, bytes, !(9..12).contains(&kind));
-        }
-    }
-
-    fn message_of_theirs(&mut self, kind: u8, is_text: bool, bytes: Vec<u8>) {
-        let is_part = (7..12).contains(&kind);
-        let is_last = !(9..12).contains(&kind);
-        match &self.open.1 {
-            // It leaves that to who calls it.
-            Some(open) if !is_part || matches!(open, Seen::Text(_)) != is_text => return,
-            _ => {}
-        }
-        let message = if is_part {
-            let code = match (&self.open.1, is_text) {
-                (Some(_), _) => DataCode::Continue,
-                (None, true) => DataCode::Text,
-                (None, false) => DataCode::Binary,
-            };
-            Message::Frame(Frame::message(bytes.clone(), OpCode::Data(code), is_last))
-        } else if is_text {
-            Message::text(String::from_utf8(bytes.clone()).expect("it was made so"))
-        } else {
-            Message::binary(bytes.clone())
-        };
-        self.theirs.socket.send(message).expect("it is open");
-        append(&mut self.open.1, &mut self.due.0, is_text, bytes, is_last);
-    }
-
-    fn ping_of_ours(&mut self, payload: &[u8], is_ping: bool) {
-        if is_ping {
-            self.ours.connection.ping(payload).expect("it is open");
-            self.due.1.push(Seen::Ping(payload.to_vec()));
-            self.due.0.push(Seen::Pong(payload.to_vec()));
-        } else {
-            self.ours.connection.pong(payload).expect("it is open");
-            self.due.1.push(Seen::Pong(payload.to_vec()));
-        }
-    }
-
-    fn ping_of_theirs(&mut self, payload: &[u8], is_ping: bool) {
-        let bytes = payload.to_vec();
-        if is_ping {
-            self.theirs.socket.send(Message::Ping(bytes.clone().into())).expect("it is open");
-            self.due.0.push(Seen::Ping(bytes.clone()));
-            self.due.1.push(Seen::Pong(bytes));
-        } else {
-            self.theirs.socket.send(Message::Pong(bytes.clone().into())).expect("it is open");
-            self.due.0.push(Seen::Pong(bytes));
-        }
-    }
-
-    fn close_of_ours(&mut self, code: u16, reason: &str) {
-        let close = CloseCode::new(code).expect("it may be sent");
-        self.ours.connection.close(close, reason).expect("it is open");
-        let said = Seen::Close(Some((code, reason.to_owned())));
-        // Its answer has the reason too.
-        self.due.0.push(said.clone());
-        self.due.1.push(said);
-        self.is_over = true;
-    }
-
-    fn close_of_theirs(&mut self, code: u16, reason: &str) {
-        self.theirs.socket.close(Some(close_frame(code, reason))).expect("it is open");
-        self.due.0.push(Seen::Close(Some((code, reason.to_owned()))));
-        self.due.1.push(Seen::Close(Some((code, String::new()))));
-        self.is_over = true;
-    }
-
-    /// Carries bytes both ways until none are left.
-    fn carry(&mut self) {
-        loop {
-            self.ours.write();
-            let to_theirs = std::mem::take(&mut self.ours.output);
-            let to_ours = std::mem::take(&mut self.theirs.pipe().output);
-            if to_theirs.is_empty() && to_ours.is_empty() {
-                break;
-            }
-            self.written.0.extend(&to_theirs);
-            self.written.1.extend(&to_ours);
-            self.theirs.pipe().input.extend(to_theirs);
-            let end = self.theirs.read_all(&mut self.seen.1);
-            assert!(end == End::Starved || (self.is_over && end == End::Closed), "theirs: {end:?}");
-            let end = self.ours.read(&to_ours, &mut self.seen.0);
-            assert!(end == End::Starved || (self.is_over && end == End::Closed), "ours: {end:?}");
-        }
-    }
-}
-
-/// Adds a part to the message that is open, and to what is due when it is whole.
-fn append(open: &mut Option<Seen>, due: &mut Vec<Seen>, is_text: bool, bytes: Vec<u8>, is_last: bool) {
-    let message =
-        open.get_or_insert_with(|| if is_text { Seen::Text(Vec::new()) } else { Seen::Binary(Vec::new()) });
-    let (Seen::Text(so_far) | Seen::Binary(so_far)) = message else { unreachable!("it is data") };
-    so_far.extend(bytes);
-    if is_last {
-        due.extend(open.take());
-    }
-}

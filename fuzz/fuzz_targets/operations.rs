@@ -1,21 +1,21 @@
-//! Any sequence of operations on a client, a server, a clock, and the bytes between them, held against a model
-//! (`side.rs`, `sent.rs`, `deadlines.rs`): what was sent is seen, once, in order and unchanged, as soon as it has
-//! arrived; the newest ping is answered; what a Close frame says, both reports and all deadlines are as the
-//! documentation has them; nothing fails but for a deadline or the end of the transport; and between operations
-//! no more memory is held than what is unfinished or waits. A third connection shares the spare buffers, and is
-//! relayed to. Every operation may be given up between its steps: to take no event that was found, or no byte that
-//! was offered, is an operation as good as others.
+//! Any sequence of operations on a client, a server, a clock, and the bytes between them, held against a
+//! model (`side`, `sent.rs`, `deadlines.rs`): what was sent is seen, once, in order and unchanged, as soon
+//! as it has arrived; the newest ping is answered; what a Close frame says, both reports and all deadlines
+//! are as the documentation has them; nothing fails but for a deadline or the end of the transport; and
+//! between operations no more memory is held than what is unfinished or waits. A third connection shares the
+//! spare buffers, and is relayed to. Every operation may be given up between its steps: to take no event that
+//! was found, or no byte that was offered, is an operation as good as others.
 //!
 //! An input is, byte by byte:
 //!
-//! 1. switches: 1 and 2 the client and the server take chunks, 4 permessage-deflate, 8 and 16 the client's and
-//!    the server's messages without context takeover, 32 a pool for both, 64 spare buffers are shared, 128 small
-//!    marks for the output;
-//! 2. the windows, the server's in the lowest three bits and the client's in the next ones, from 8; above these
-//!    the limit of the spare buffers;
+//! 1. switches: 1 and 2 the client and the server take chunks, 4 permessage-deflate, 8 and 16 the client's
+//!    and the server's messages without context takeover, 32 a pool for both, 64 spare buffers are shared,
+//!    128 small marks for the output;
+//! 2. the windows, the server's in the lowest three bits and the client's in the next ones, from 8; above
+//!    these the limit of the spare buffers;
 //! 3. the deadlines, two bits each: keepalive, pong, idle, close;
-//! 4. operations: the lowest five bits say which, as [`World::operate`] has them, 32 on the server; 64 and 128 a
-//!    variant of it. What else they need follows.
+//! 4. operations: the lowest five bits say which, as [`World::operate`] has them, 32 on the server; 64 and
+//!    128 a variant of it. What else they need follows.
 
 #![no_main]
 
@@ -358,7 +358,8 @@ impl World {
         };
     }
 
-    /// The transport ends for a side: at once, or behind what its peer has written before it shut its side down.
+    /// The transport ends for a side: at once, or behind what its peer has written before it shut its side
+    /// down.
     fn end(&mut self, index: usize, at_once: bool) {
         let peer = 1 - index;
         if let Machine::Whole(connection) = &self.sides[peer].machine
@@ -479,7 +480,8 @@ fn length(byte: u8) -> usize {
     }
 }
 
-/// Bytes that are the same in no two messages, however they are cut: each takes another part of the same noise.
+/// Bytes that are the same in no two messages, however they are cut: each takes another part of the same
+/// noise.
 fn content(is_text: bool, len: usize, count: u32) -> Vec<u8> {
     static BINARY: LazyLock<Vec<u8>> = LazyLock::new(|| noise().flat_map(u32::to_le_bytes).collect());
     static TEXT: LazyLock<String> = LazyLock::new(|| {

@@ -3,7 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 
 use tungstenite::error::{CapacityError, ProtocolError};
-use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
 use tungstenite::{Error, Message, WebSocket};
 
 use crate::frames::Limits;
@@ -111,6 +111,10 @@ impl Other {
             };
         }
     }
+}
+
+pub fn close_frame(code: u16, reason: &str) -> CloseFrame {
+    CloseFrame { code: code.into(), reason: reason.into() }
 }
 
 fn seen_of(message: Message) -> Seen {

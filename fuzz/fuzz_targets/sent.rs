@@ -1,5 +1,5 @@
-//! What one endpoint was told to send, and what it has sent: the bytes it has written, taken apart by a parser
-//! of its own and held against the commands.
+//! What one endpoint was told to send, and what it has sent: the bytes it has written, taken apart by a
+//! parser of its own and held against the commands.
 
 use std::collections::VecDeque;
 

@@ -108,8 +108,8 @@ impl Side {
         }
     }
 
-    /// Takes the next event, which must be what the peer has sent. If it is relayed, that is to a third endpoint,
-    /// if there is one.
+    /// Takes the next event, which must be what the peer has sent. If it is relayed, that is to a third
+    /// endpoint, if there is one.
     pub fn take(
         &mut self,
         peer: &mut Sent,
