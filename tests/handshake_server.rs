@@ -211,6 +211,9 @@ fn hostile_02_http_version() {
     }
     assert_eq!(reject("\r\nGET / HTTP/1.1\r\n\r\n"), HandshakeError::Malformed);
     assert_eq!(reject("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), HandshakeError::HttpVersion);
+    // The version is all that follows the target.
+    assert_eq!(reject("GET / HTTP/2.0 x\r\n\r\n"), HandshakeError::Malformed);
+    assert_eq!(reject("GET / x HTTP/2.0\r\n\r\n"), HandshakeError::Malformed);
     // A TLS client is told at its first byte, not at the deadline.
     assert_eq!(reject(b"\x16\x03\x01\x02\x00\x01"), HandshakeError::Malformed);
 }

@@ -154,9 +154,10 @@ impl RequestParts {
     pub(super) fn parse(raw: RawHead) -> Result<Self, HandshakeError> {
         let mut fields = vec![httparse::EMPTY_HEADER; raw.fields];
         let mut request = httparse::Request::new(&mut fields);
-        let status = request
-            .parse(&raw.bytes)
-            .map_err(|_| start_line_error(&raw.bytes, 2, HandshakeError::HttpVersion))?;
+        let status = request.parse(&raw.bytes).map_err(|_| {
+            let version = start_line(&raw).splitn(3, |byte| *byte == b' ').nth(2);
+            start_line_error(version, HandshakeError::HttpVersion)
+        })?;
         let method = request.method.ok_or(HandshakeError::Malformed)?;
         let target = request.path.ok_or(HandshakeError::Malformed)?;
         let minor_version = request.version.ok_or(HandshakeError::Malformed)?;
@@ -182,9 +183,10 @@ impl ResponseParts {
     pub(super) fn parse(raw: RawHead) -> Result<Self, HandshakeError> {
         let mut fields = vec![httparse::EMPTY_HEADER; raw.fields];
         let mut response = httparse::Response::new(&mut fields);
-        let parsed = response
-            .parse(&raw.bytes)
-            .map_err(|_| start_line_error(&raw.bytes, 0, HandshakeError::ResponseVersion))?;
+        let parsed = response.parse(&raw.bytes).map_err(|_| {
+            let version = start_line(&raw).split(|byte| *byte == b' ').next();
+            start_line_error(version, HandshakeError::ResponseVersion)
+        })?;
         // RFC 9110 §15: "Values outside the range 100..599 are invalid." A client "SHOULD process the
         // response as if it had a 5xx" then; below 100 there is nothing that this could mean.
         let (Some(status @ 100..), Some(reason), Some(minor_version)) =
@@ -199,13 +201,16 @@ impl ResponseParts {
     }
 }
 
-/// What is wrong with a head that could not be parsed: its version, which is the word number `word`, or
-/// its grammar.
-fn start_line_error(bytes: &[u8], word: usize, version: HandshakeError) -> HandshakeError {
+fn start_line(raw: &RawHead) -> &[u8] {
+    raw.bytes.split(|byte| *byte == b'\r').next().unwrap_or_default()
+}
+
+/// What is wrong with a head that could not be parsed: its version, or its grammar.
+fn start_line_error(version: Option<&[u8]>, error: HandshakeError) -> HandshakeError {
     // RFC 9112 §2.3: "HTTP-version = HTTP-name "/" DIGIT "." DIGIT"
-    match bytes.split(|byte| matches!(byte, b' ' | b'\r')).nth(word) {
+    match version {
         Some(b"HTTP/1.0" | b"HTTP/1.1") => HandshakeError::Malformed,
-        Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) => version,
+        Some([b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9']) => error,
         _ => HandshakeError::Malformed,
     }
 }
