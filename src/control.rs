@@ -23,6 +23,8 @@ pub(crate) enum Order {
     Pong(ControlPayload),
     /// Ask whether the peer is there.
     Ping,
+    /// Begin the closing handshake.
+    Close(CloseCode),
     /// Say the last word.
     Finish(Last),
 }
@@ -47,6 +49,7 @@ struct Waiting {
     /// The answers before it, at most [`MAX_OLDER`](Orders::MAX_OLDER).
     older: VecDeque<ControlPayload>,
     ping: bool,
+    close: Option<CloseCode>,
     last: Option<Last>,
 }
 
@@ -59,6 +62,11 @@ impl Orders {
 
     pub(crate) fn ping(&mut self) {
         self.waiting().ping = true;
+    }
+
+    /// Only pongs come after this, until the last word.
+    pub(crate) fn close(&mut self, code: CloseCode) {
+        self.waiting().close = Some(code);
     }
 
     /// Nothing comes after this.
@@ -89,10 +97,12 @@ impl Orders {
             Some(Order::Pong(payload))
         } else if core::mem::take(&mut waiting.ping) {
             Some(Order::Ping)
+        } else if let Some(code) = waiting.close.take() {
+            Some(Order::Close(code))
         } else {
             waiting.last.take().map(Order::Finish)
         };
-        if waiting.pong.is_none() && !waiting.ping && waiting.last.is_none() {
+        if waiting.pong.is_none() && !waiting.ping && waiting.close.is_none() && waiting.last.is_none() {
             self.0 = None;
         }
         order

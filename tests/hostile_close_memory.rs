@@ -228,8 +228,8 @@ fn hostile_53_a_gigabyte_after_the_end_over_tokio() {
 }
 
 #[test]
-fn hostile_53_a_flood_of_pings_after_our_close_is_not_answered() {
-    // It is handed out, because the peer may not know yet: but then it is gone.
+fn hostile_53_a_flood_of_pings_after_our_close_is_answered_within_bounds() {
+    // The peer may not know of our Close frame yet. But as ever, one that takes no pongs gets few of them.
     for (new, frame) in ROLES {
         let mut connection = new();
         connection.close(CloseCode::NORMAL, "").unwrap();
@@ -243,6 +243,7 @@ fn hostile_53_a_flood_of_pings_after_our_close_is_not_answered() {
             }
         });
         assert!(peak <= 3 * BLOCK as isize && kept <= peak, "{kept} {peak}");
-        assert!(output(&mut connection).is_empty());
+        let waits = output(&mut connection).len();
+        assert!((1..2 << 10).contains(&waits), "{waits}");
     }
 }

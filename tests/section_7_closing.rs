@@ -133,13 +133,11 @@ const COMMANDS: [Command; 10] = [
 ];
 
 #[test]
-fn section_5_5_1_nothing_is_sent_after_a_close() {
+fn section_5_5_1_the_application_sends_nothing_after_a_close() {
     for (new, frame) in ROLES {
         let mut end = new();
         end.close(CloseCode::NORMAL, "").unwrap();
         assert!(COMMANDS.iter().all(|command| command(&mut end) == Err(SendError::Closed)));
-        let seen = feed(&mut end, &frame(0x89, b"a ping gets no answer now"), &[1]);
-        assert_eq!(seen.len(), 1);
         give(&mut end, &frame(0x82, b"what was on its way"));
         let (event, send) = end.poll_with_send().unwrap().unwrap();
         assert_eq!(send.relay(event), Err(SendError::Closed));
@@ -151,6 +149,34 @@ fn section_5_5_1_nothing_is_sent_after_a_close() {
         assert!(COMMANDS.iter().all(|command| command(&mut end) == Err(SendError::Closed)));
         assert_eq!(unmasked(&output(&mut end)), plain(0x88, &[0x03, 0xe9]));
     }
+}
+
+#[test]
+fn section_5_5_2_pings_are_answered_until_the_peer_has_closed() {
+    for (new, frame) in ROLES {
+        let mut end = new();
+        end.close(CloseCode::NORMAL, "").unwrap();
+        let bytes = [frame(0x89, b"before"), frame(0x88, b"\x03\xe8"), frame(0x89, b"after")].concat();
+        assert_eq!(feed(&mut end, &bytes, &[1]), [Seen::Ping(b"before".into()), Seen::End]);
+        let sent = [plain(0x88, b"\x03\xe8"), plain(0x8a, b"before")].concat();
+        assert_eq!(unmasked(&output(&mut end)), sent);
+    }
+}
+
+#[test]
+fn section_5_5_2_a_ping_is_answered_though_the_connection_is_closed_for_idling() {
+    let mut config = Config::default();
+    config.idle_timeout = Some(Duration::from_secs(1));
+    let mut end = Connection::server(config.clone(), Timestamp::EPOCH);
+    end.handle_timeout(Timestamp::EPOCH + Duration::from_secs(1));
+    assert_eq!(feed(&mut end, &masked(0x89, b"?"), &[1]), [Seen::Ping(b"?".into())]);
+    assert_eq!(output(&mut end), [plain(0x88, &1000u16.to_be_bytes()), plain(0x8a, b"?")].concat());
+    // Both at once: its Close frame goes out, and is the only one.
+    let mut end = Connection::server(config, Timestamp::EPOCH);
+    end.input().put_slice(&close(1001, ""));
+    end.handle_input(Timestamp::EPOCH + Duration::from_secs(1));
+    assert_eq!(events(&mut end), [Seen::End]);
+    assert_eq!(output(&mut end), plain(0x88, &1000u16.to_be_bytes()));
 }
 
 #[test]
@@ -309,5 +335,6 @@ fn section_5_5_1_a_fork_sends_no_second_close_frame() {
         wire.handle_control(control);
     }
     assert!(receive.is_ended());
-    assert_eq!(wire.output().remaining(), 0);
+    let waits = wire.buffered();
+    assert_eq!(wire.output().copy_to_bytes(waits)[..], plain(0x8a, b"?"));
 }

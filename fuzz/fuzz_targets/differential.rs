@@ -14,6 +14,7 @@
 //! | f | what tells the peer of a failure | a Close frame, sent by itself | nothing: the application has to | §7.1.7, "SHOULD send a Close frame" | it is their interface |
 //! | g | the answer to a Close frame | the code | the code and the reason | §5.5.1, "typically echos the status code" | both are an answer |
 //! | h | what follows a Close frame | is dropped | is dropped, or an error of a client's | §1.4, "discards any further data received" | nothing of it is handed out |
+//! | i | a ping after its own Close frame | is answered | is handed out | §5.5.2, "unless it already received a Close frame" | the peer drops the answer |
 //!
 //! An input is, byte by byte:
 //!
@@ -122,7 +123,7 @@ impl Setup {
         }
         self.agree(ends, &mut seen, &verdict);
         let theirs = std::mem::take(&mut theirs.pipe().output);
-        self.answers_agree(ends, &ours.output, &theirs, &verdict);
+        self.answers_agree(ends, &ours.output, &theirs, &verdict, &seen.0);
     }
 
     /// Whether both say the same, but for the differences that are allowed.
@@ -168,13 +169,18 @@ impl Setup {
     }
 
     /// Whether both have written the same.
-    fn answers_agree(&self, ends: (End, End), ours: &[u8], theirs: &[u8], verdict: &Verdict) {
+    fn answers_agree(&self, ends: (End, End), ours: &[u8], theirs: &[u8], verdict: &Verdict, seen: &[Seen]) {
         let (mut ours, mut theirs) = (frames::read_all(ours), frames::read_all(theirs));
         let code = |(_, payload): (u8, Vec<u8>)| payload.first_chunk().map(|code| u16::from_be_bytes(*code));
         let take_close =
             |frames: &mut Vec<(u8, Vec<u8>)>| frames.pop_if(|(first, _)| *first == 0x88).map(code);
         if self.has_closed {
-            // Nothing follows that Close frame.
+            // i: nothing else follows that Close frame.
+            let pong = |seen: &Seen| match seen {
+                Seen::Ping(payload) => Some((0x8a, payload.clone())),
+                _ => None,
+            };
+            assert_eq!(ours.split_off(1), seen.iter().filter_map(pong).collect::<Vec<_>>());
             assert_eq!(
                 (take_close(&mut ours), take_close(&mut theirs)),
                 (Some(Some(1000)), Some(Some(1000)))

@@ -257,15 +257,15 @@ impl Sent {
         }
     }
 
-    /// Whether all that was to be sent is written.
-    pub fn assert_all_is_written(&self) {
+    /// Whether all that was to be sent is written; pongs only until the conversation `is_ended`.
+    pub fn assert_all_is_written(&self, is_ended: bool) {
         assert!(self.bytes.is_empty(), "the output ends within a frame");
+        assert!(is_ended || self.pongs.owed.is_empty(), "a ping was not answered");
         if self.last.is_some() {
             assert!(self.has_closed || self.last == Some(Last::Silence), "no Close frame was sent");
             return;
         }
         assert!(self.commands.is_empty(), "a message was not sent");
-        assert!(self.pongs.owed.is_empty(), "a ping was not answered");
         assert!(!self.keepalives.1, "no keepalive ping was sent");
     }
 
@@ -315,7 +315,7 @@ impl Sent {
         let size = at + if self.is_client { 4 } else { 0 };
         let begins = matches!(first & 0x0f, 1 | 2);
         assert!(first & 0x70 == 0 || (first & 0x70 == 0x40 && begins && self.may_compress), "{first:#x}");
-        assert!(!self.has_closed, "a frame after the Close frame");
+        assert!(!self.has_closed || first == 0x8a, "a frame after the Close frame, and no pong");
         if first & 0x08 != 0 {
             assert!(first & 0x80 != 0 && len <= 125, "RFC 6455 section 5.5");
         } else {
@@ -363,8 +363,11 @@ impl Sent {
                 self.next_command(Item::Data)
             }
         };
-        let end = self.written - self.bytes.len() as u64;
-        self.on_wire.push_back(OnWire { item, end });
+        // The peer drops what follows a Close frame.
+        if !self.has_closed || matches!(item, Item::Close(_)) {
+            let end = self.written - self.bytes.len() as u64;
+            self.on_wire.push_back(OnWire { item, end });
+        }
     }
 
     /// Whether this is the last frame of a message.

@@ -305,7 +305,7 @@ impl ReceiveHalf {
             Some(Due::Ping) => self.orders.ping(),
             Some(Due::PongMissing) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Pong))),
             Some(Due::Idle) => {
-                self.orders.finish(Last::Close(Some(self.cold.idle_close)));
+                self.orders.close(self.cold.idle_close);
                 self.handle_close_sent();
             }
             Some(Due::ClosingOver) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Closing))),

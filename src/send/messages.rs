@@ -225,7 +225,7 @@ impl SendHalf {
         match self.state {
             State::Between => Ok(()),
             State::Open(..) => Err(SendError::MessageOpen),
-            State::Closed => Err(SendError::Closed),
+            State::Closing | State::Closed => Err(SendError::Closed),
         }
     }
 
@@ -240,7 +240,7 @@ impl SendHalf {
             State::Between => Ok(kind.opcode()),
             State::Open(open, _) if open == kind => Ok(OpCode::Continuation),
             State::Open(..) => Err(SendError::KindMismatch),
-            State::Closed => Err(SendError::Closed),
+            State::Closing | State::Closed => Err(SendError::Closed),
         }
     }
 

@@ -64,13 +64,15 @@ struct Held {
     left_out: usize,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// No message is open.
     Between,
     /// A fragmented message is open, and `true` if it is compressed.
     Open(Kind, bool),
-    /// A Close frame was sent, if it could be.
+    /// A Close frame was sent, and the peer's is still to come: only pongs follow.
+    Closing,
+    /// Nothing follows.
     Closed,
 }
 
@@ -129,7 +131,7 @@ impl SendHalf {
         self.control(OpCode::Pong, payload)
     }
 
-    /// Queues a Close frame, which begins the closing handshake. Nothing can be sent after it.
+    /// Queues a Close frame, which begins the closing handshake. The application can send nothing after it.
     ///
     /// Fails if one was sent already, or if the reason is longer than 123 bytes.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
@@ -141,14 +143,17 @@ impl SendHalf {
 
     /// Carries out what the receiving half wants.
     pub fn handle_control(&mut self, control: Control) {
-        if self.check_open().is_err() {
-            return;
-        }
         match control.0 {
-            Order::Pong(payload) => self.answer(payload),
-            Order::Ping => self.ask(),
-            Order::Finish(Last::Close(code)) => self.queue_close(code.map(CloseFrame::from_code)),
-            Order::Finish(Last::Stop) => {
+            // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in
+            // response, unless it already received a Close frame." To have sent one does not end that duty.
+            Order::Pong(payload) if self.state != State::Closed => self.answer(payload),
+            Order::Ping if !self.is_closed() => self.ask(),
+            Order::Pong(_) | Order::Ping => {}
+            Order::Close(code) => self.queue_close_once(Some(code)),
+            Order::Finish(last) => {
+                if let Last::Close(code) = last {
+                    self.queue_close_once(code);
+                }
                 // What is queued stays: a peer that has ended its side may still read.
                 self.state = State::Closed;
                 self.deflating = None;
@@ -191,10 +196,10 @@ impl SendHalf {
         self.pong.as_ref().is_some_and(|pong| pong.left_out > self.high_water) && self.output.has_remaining()
     }
 
-    /// Whether a Close frame was sent, so that nothing more can be.
+    /// Whether a Close frame was sent, or the conversation is over: nothing more can be sent.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.state == State::Closed
+        matches!(self.state, State::Closing | State::Closed)
     }
 
     /// Says that the transport takes no more just now, or needs none, and gives back memory that
@@ -240,7 +245,7 @@ impl SendHalf {
     /// it, also if it was written from there already. If one was sent from here, what waits in `other` is
     /// dropped.
     pub fn append(&mut self, other: &mut SendHalf) -> Result<(), SendError> {
-        if other.output.has_remaining() {
+        if other.output().has_remaining() {
             self.check_open().inspect_err(|_| other.output.clear())?;
             self.output.append(&mut other.output);
             if let Some(pong) = other.pong.take() {
@@ -251,10 +256,9 @@ impl SendHalf {
             }
         }
         if other.is_closed() && !self.is_closed() {
-            self.state = State::Closed;
+            self.state = other.state;
             self.close_sent.clone_from(&other.close_sent);
             self.deflating = None;
-            self.pong = None;
         }
         Ok(())
     }
@@ -329,14 +333,19 @@ impl SendHalf {
         }
     }
 
+    fn queue_close_once(&mut self, code: Option<CloseCode>) {
+        if !self.is_closed() {
+            self.queue_close(code.map(CloseFrame::from_code));
+        }
+    }
+
     fn queue_close(&mut self, frame: Option<CloseFrame>) {
         let mut body = [0; MAX_REASON + 2];
         let body = frame.as_ref().map_or(&[][..], |frame| frame.encode(&mut body));
         self.copy_frame(Header::of_data(OpCode::Close, body.len()), body);
-        self.state = State::Closed;
+        self.state = State::Closing;
         self.close_sent = frame.map(Box::new);
         self.deflating = None;
-        self.pong = None;
     }
 
     /// Appends a frame to the flat buffer: a client's is masked on the way.

@@ -135,12 +135,12 @@ fn meaning(role: Role, state: State, first: u8, second: u8) -> (Vec<Seen>, Vec<u
         return if opcode >= 8 { nothing } else { (Vec::new(), Vec::new(), length.into()) };
     }
     // A frame without payload, from a server, is complete.
-    let answer = |first: u8| if state == State::CloseSent { Vec::new() } else { plain(first, b"") };
     if opcode == 8 {
-        return (vec![Seen::End], answer(0x88), 0);
+        let answer = if state == State::CloseSent { Vec::new() } else { plain(0x88, b"") };
+        return (vec![Seen::End], answer, 0);
     }
     if opcode == 9 {
-        return (vec![Seen::Ping(Vec::new())], answer(0x8a), 0);
+        return (vec![Seen::Ping(Vec::new())], plain(0x8a, b""), 0);
     }
     if opcode == 10 {
         return (vec![Seen::Pong(Vec::new())], Vec::new(), 0);

@@ -207,11 +207,7 @@ impl Side {
         self.seen = next.end;
         match (seen, &next.item) {
             (Seen::Data { .. }, Item::Data) | (Seen::Pong, Item::Pong(_)) => {}
-            (Seen::Ping, Item::Ping(payload)) => {
-                if self.sent.last.is_none() {
-                    self.sent.owe_pong(payload, true);
-                }
-            }
+            (Seen::Ping, Item::Ping(payload)) => self.sent.owe_pong(payload, true),
             (seen, item) => panic!("{seen:?}, not {item:?}"),
         }
     }

@@ -41,7 +41,7 @@ fn hostile_53_what_follows_an_error_is_dropped() {
 }
 
 #[test]
-fn hostile_53_what_follows_our_close_is_seen_but_not_answered() {
+fn hostile_53_what_follows_our_close_is_seen_until_the_peer_has_closed() {
     for role in Role::BOTH {
         let mut end = role.end();
         end.close(CloseCode::GOING_AWAY, "").unwrap();
@@ -49,7 +49,7 @@ fn hostile_53_what_follows_our_close_is_seen_but_not_answered() {
         let bytes = [before, role.close_of_peer(1000, b""), more(role)].concat();
         let seen = feed(&mut end, &bytes, &[1]);
         assert_eq!(seen, [Seen::Ping(b"ping".into()), binary(b"data"), Seen::End]);
-        assert_eq!(role.frames(&output(&mut end)), [closing(1001)]);
+        assert_eq!(role.frames(&output(&mut end)), [closing(1001), (0x8a, b"ping".to_vec())]);
         assert_eq!(held(&mut end), 0);
     }
 }
@@ -166,13 +166,13 @@ fn hostile_54_both_close_at_once_in_the_middle_of_everything() {
     for (end, said) in [(&mut pair.client, "from the client"), (&mut pair.server, "from the server")] {
         end.text(said).unwrap();
         end.fragment("never finished").unwrap();
-        end.ping(b"never answered").unwrap();
+        end.ping(b"answered in vain").unwrap();
     }
     pair.client.close(CloseCode::NORMAL, "client").unwrap();
     pair.server.close(CloseCode::GOING_AWAY, "server").unwrap();
     pair.cuts = vec![1];
     pair.drive();
-    let ping = || Seen::Ping(b"never answered".into());
+    let ping = || Seen::Ping(b"answered in vain".into());
     let last = |saw: &mut Vec<Seen>| {
         saw.dedup();
         std::mem::take(saw)

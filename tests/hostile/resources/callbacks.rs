@@ -91,7 +91,7 @@ fn hostile_87_halves_answer_the_same_but_leave_pongs_for_the_end() {
 }
 
 #[test]
-fn hostile_87_a_close_inside_an_event_lets_what_has_arrived_come_and_nothing_go() {
+fn hostile_87_a_close_inside_an_event_lets_what_has_arrived_come_and_only_a_pong_go() {
     for (new, encode, peer) in ROLES {
         let bytes: Vec<u8> =
             CONVERSATION.iter().flat_map(|(first, payload)| encode(*first, payload)).collect();
@@ -106,7 +106,7 @@ fn hostile_87_a_close_inside_an_event_lets_what_has_arrived_come_and_nothing_go(
             });
             assert_eq!(count, 4);
             let mut peer = peer();
-            assert_eq!(feed(&mut peer, &sent, &[1]), [Seen::End], "no pong either");
+            assert_eq!(feed(&mut peer, &sent, &[1]), [Seen::End], "what follows is dropped");
             // The peer has answered: that is the end, and the application has begun it.
             feed(&mut connection, &output(&mut peer), &cuts);
             let report = connection.closed().unwrap();
