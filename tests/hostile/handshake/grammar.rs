@@ -1,6 +1,7 @@
 //! Heads built of good and bad pieces: whatever they are, they have one outcome in every delivery.
 
 use std::collections::BTreeSet;
+use std::sync::LazyLock;
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -179,6 +180,9 @@ fn requests() -> impl Strategy<Value = Case> {
     case(head(start, fields), behind)
 }
 
+static ANSWER: LazyLock<String> = LazyLock::new(answer);
+static ANSWERS: LazyLock<[&str; 1]> = LazyLock::new(|| [&ANSWER]);
+
 fn responses() -> impl Strategy<Value = Case> {
     let start = (
         mostly(
@@ -190,12 +194,10 @@ fn responses() -> impl Strategy<Value = Case> {
         mostly(9, &[" Switching Protocols", " "], &["", " Sw\u{ef}tch", " a\0b", " 101"]),
     );
     let start = start.prop_map(|(version, status, reason)| version + &status + &reason);
-    let answer: &'static str = answer().leak();
-    let accepts: Words = vec![answer].leak();
     let fields = (
         field("Upgrade", &["websocket", "WebSocket"], &["h2c", "websocket, h2c", ""]),
         field("Connection", &["Upgrade", "keep-alive, UPGRADE"], &["close", "up grade"]),
-        field("Sec-WebSocket-Accept", accepts, &["", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "AAAA"]),
+        field("Sec-WebSocket-Accept", &*ANSWERS, &["", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "AAAA"]),
         rare(1, "Sec-WebSocket-Protocol", &["v1.chat", "v2.chat"], &["V1.chat", "v1.chat, v2.chat", "", "x"]),
         rare(
             1,
