@@ -222,11 +222,12 @@ impl SendHalf {
 
     #[inline]
     pub(super) fn check_between(&self) -> Result<(), SendError> {
-        match self.state {
-            State::Between => Ok(()),
-            State::Open(..) => Err(SendError::MessageOpen),
-            State::Closing | State::Closed => Err(SendError::Closed),
-        }
+        if matches!(self.state, State::Between) { Ok(()) } else { Err(self.is_not_between()) }
+    }
+
+    #[cold]
+    fn is_not_between(&self) -> SendError {
+        if self.is_closed() { SendError::Closed } else { SendError::MessageOpen }
     }
 
     fn next_fragment<'a>(&self, data: Data<'a>) -> Result<(OpCode, Kind, &'a [u8]), SendError> {
