@@ -90,6 +90,22 @@ fn hostile_53_a_gigabyte_after_the_end_is_dropped() {
 }
 
 #[test]
+fn hostile_53_what_follows_the_end_is_not_kept_where_the_driver_does_not_tell_of_it() {
+    for (new, frame) in ROLES {
+        for (last, end) in endings(frame) {
+            let mut connection = new();
+            assert_eq!(feed(&mut connection, &last, &[usize::MAX]), [end]);
+            output(&mut connection);
+            let ((), kept, _) = count(|| {
+                connection.input().put_slice(&[0x89; BLOCK]);
+                connection.handle_would_block();
+            });
+            assert!(kept <= 0, "{kept}");
+        }
+    }
+}
+
+#[test]
 fn hostile_53_a_gigabyte_in_one_frame_that_never_ends() {
     // The end comes first, and then a frame that announces as much as a frame can.
     for (new, frame) in ROLES {

@@ -192,9 +192,7 @@ impl ReceiveHalf {
 
     /// [`input`](Self::input), with the bytes that were validated already in reach.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
-        if self.end.is_some() {
-            self.inbox.clear();
-        }
+        self.drop_what_follows();
         self.inbox.drop_front();
         self.cold.reads.expect(self.inbox.buf.len());
         &mut self.inbox.buf
@@ -210,9 +208,7 @@ impl ReceiveHalf {
 
     /// [`input`](Self::input) with room, and how much of that to read into.
     pub(crate) fn buffer_for_read(&mut self) -> (&mut BytesMut, usize) {
-        if self.end.is_some() {
-            self.inbox.clear();
-        }
+        self.drop_what_follows();
         let missing = self.missing();
         let ends_here = missing > 0 && self.frame.is_final;
         let needed = ends_here.then(|| at_most(missing, usize::MAX));
@@ -227,12 +223,7 @@ impl ReceiveHalf {
         self.cold.reads.adapt(self.inbox.buf.len());
         self.settle_data();
         self.cold.timers.input(now);
-        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
-        // responding Close frame) from the remote endpoint after being instructed to _Fail the
-        // WebSocket Connection_."
-        if self.end.is_some() {
-            self.inbox.clear();
-        }
+        self.drop_what_follows();
         // A peer that never stops sending must not keep the clock from being looked at.
         self.handle_timeout(now);
     }
@@ -257,6 +248,7 @@ impl ReceiveHalf {
     /// Says that the transport has no bytes just now, as [`handle_would_block`](Self::handle_would_block),
     /// and gives memory that waits for them to others.
     pub fn return_buffer(&mut self, spare: &mut Spare) {
+        self.drop_what_follows();
         self.inbox.return_buffer(spare);
         self.rest();
     }
@@ -487,6 +479,16 @@ impl ReceiveHalf {
         inbox.hand_out(len);
         let data = Binary::new(inbox, start, len, is_final);
         Some(kind.event(data))
+    }
+
+    /// Drops what comes behind the end.
+    fn drop_what_follows(&mut self) {
+        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
+        // responding Close frame) from the remote endpoint after being instructed to _Fail the
+        // WebSocket Connection_."
+        if self.end.is_some() {
+            self.inbox.clear();
+        }
     }
 
     /// Tells the timers of the data that was handed out, before they hear of a later time.
