@@ -13,7 +13,7 @@ use sansock::{blocking, tokio as asynchronous};
 use tokio::io::AsyncReadExt;
 use tokio::time::{Instant, sleep};
 
-use super::Role;
+use super::{Role, closing};
 use crate::common::{Seen, binary, text};
 use crate::io::{End, Peer, client_machine, config, duplex, guard, poll_once, poll_times, server_machine};
 
@@ -189,6 +189,53 @@ fn hostile_54_both_close_at_once_over_blocking_transports() {
     let server = server.close(CloseCode::NORMAL, "").unwrap();
     let client = closing.join().unwrap();
     assert_eq!((client.code(), server.code(), client.clean, server.clean), (1008, 1000, true, true));
+}
+
+/// Has the peer ping before it has seen the Close frame, and close then.
+async fn ping_and_close(role: Role, mut peer: Peer) {
+    sleep(Duration::from_millis(10)).await;
+    let close = peer.end.pull(WIDE);
+    assert_eq!(role.frames(&close), [closing(1000)]);
+    peer.ping(b"?");
+    sleep(Duration::from_millis(10)).await;
+    assert_eq!(role.frames(&peer.end.pull(WIDE)), [(0x8a, b"?".to_vec())]);
+    peer.end.give_back(&close);
+    assert_eq!(peer.hear(), [Seen::End]);
+    peer.end.end();
+}
+
+#[tokio::test(start_paused = true)]
+async fn hostile_54_a_ping_while_closing_is_answered_by_each_kind_of_socket() {
+    let _guard = guard();
+    for role in Role::BOTH {
+        let (peer, end) = scene(role, WIDE);
+        let closing = tokio::spawn(async move { over_tokio(role, end).close(CloseCode::NORMAL, "").await });
+        ping_and_close(role, peer).await;
+        assert!(closing.await.unwrap().unwrap().clean);
+
+        let (peer, end) = scene(role, WIDE);
+        let (mut reader, mut writer) = over_tokio(role, end).split_with(tokio::io::split);
+        let reading = tokio::spawn(async move {
+            while reader.next().await.unwrap().is_some() {}
+            reader.closed().unwrap()
+        });
+        writer.close(CloseCode::NORMAL, "").await.unwrap();
+        ping_and_close(role, peer).await;
+        assert!(reading.await.unwrap().clean);
+
+        let (peer, end) = scene(role, WIDE);
+        let mut socket = over_blocking(role, end);
+        socket.connection_mut().close(CloseCode::NORMAL, "").unwrap();
+        let reading = tokio::spawn(async move {
+            while !socket.connection().is_ended() {
+                let _event_or_nothing_yet = socket.next();
+                sleep(Duration::from_millis(1)).await;
+            }
+            socket.connection().closed().unwrap()
+        });
+        ping_and_close(role, peer).await;
+        assert!(reading.await.unwrap().clean);
+    }
 }
 
 /// What a peer sends before it is gone; the last of them are not whole.
