@@ -165,12 +165,11 @@ fn a_small_owned_message_keeps_no_buffer_alive() {
     let mut server = server();
     let bytes = [masked(0x82, &[7; 100]), masked(0x82, &[7; 30_000])].concat();
     give(&mut server, &bytes);
-    let ((), held, _) = held(|| {
+    let (owned, held, _) = held(|| {
         let Ok(Some(Event::Binary(data))) = server.poll_event() else { panic!("a message") };
-        let owned = data.into_bytes();
-        assert_eq!(owned.len(), 100);
-        std::mem::forget(owned);
+        data.into_bytes()
     });
+    assert_eq!(owned.len(), 100);
     assert!(held <= 100 + 64, "{held}");
 }
 
