@@ -20,7 +20,7 @@ use std::time::Duration;
 use bytes::{Buf, BufMut};
 use common::*;
 use role::{Role, unmasked};
-use sansock::frame::{Header, OpCode};
+use sansock::frame::{Header, Masking, OpCode, Reserved, Rules};
 use sansock::{
     CloseCode, Config, Connection, Data, Event, Prepared, SendError, SendHalf, Timestamp, Violation,
 };
@@ -119,6 +119,23 @@ fn orders_that_no_driver_has_carried_over_keep_their_turn() {
         }
         assert_eq!(written(&mut send), expected);
     }
+}
+
+#[test]
+fn section_5_2_reserved_bits_are_a_set_of_three() {
+    let [one, two, three] = [Reserved::RSV1, Reserved::RSV2, Reserved::RSV3];
+    assert_eq!((one | one, one | Reserved::NONE, one | two | three), (one, one, Reserved::ALL));
+    assert!((one | two).contains(one) && !one.contains(one | two) && one.contains(Reserved::NONE));
+    // They take the place of those before, and of nothing else.
+    let header = Header::new(OpCode::Text, 300).unwrap().masked().reserved(one | two).reserved(two | three);
+    let mut bytes = Vec::new();
+    header.encode(&mut bytes);
+    assert_eq!(bytes, b"\xb1\xfe\x01\x2c");
+    let rules = Rules { reserved: two | three, masking: Masking::Required };
+    assert_eq!(Header::parse(&bytes, rules), Ok(Some((header, 4))));
+    assert_eq!((header.reserved_bits(), header.is_final()), (two | three, true));
+    let rules = Rules { reserved: one | two, masking: Masking::Required };
+    assert_eq!(Header::parse(&bytes, rules), Err(Violation::ReservedBits));
 }
 
 #[test]
