@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs fuzz targets from their committed corpora, one after the other, and fails on the first finding:
+# Runs fuzz targets from their committed corpora, as many at once as there are processors, and fails on the first
+# finding:
 #
 #     fuzz/run.sh [SECONDS] [TARGET...]
 #
@@ -41,25 +42,38 @@ mkdir -p "$work"
 
 cargo +nightly fuzz build
 printf '\n| target | executions | edges (cov) | features (ft) | inputs |\n|---|---:|---:|---:|---:|\n'
-for target in "${targets[@]}"; do
+
+# Fuzzes one target and says what it has reached.
+fuzz() {
+    local target=$1 log=$work/$1.log name executions last
     rm -rf "${work:?}/$target"
     mkdir "$work/$target"
     [[ ! -d fuzz/corpus/$target ]] || cp -r "fuzz/corpus/$target/." "$work/$target"
-    options=(-max_total_time="$seconds" -max_len="${max_len[$target]:-4096}" -timeout=10 -print_final_stats=1)
+    local options=(-max_total_time="$seconds" -max_len="${max_len[$target]:-4096}" -timeout=10 -print_final_stats=1)
     options+=(${more[$target]:-})
     for name in "$target" "${dict[$target]:-}"; do
         [[ ! -f fuzz/$name.dict ]] || options+=("-dict=fuzz/$name.dict")
     done
-    log=$work/$target.log
     if ! cargo +nightly fuzz run "$target" "$work/$target" -- "${options[@]}" > "$log" 2>&1; then
         echo
         sed -n '/ panicked at \|ERROR: /,$p' "$log" | head -n 40 >&2
         grep -A 2 '^Failing input' "$log" >&2 || tail "$log" >&2
         echo "$target has found something: all of it is in $log" >&2
-        exit 1
+        return 1
     fi
     executions=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
     last=$(grep -E '^#[0-9]+.* cov: ' "$log" | tail -n 1)
     figure() { sed -nE "s/.* $1: ([0-9]+).*/\1/p" <<< "$last"; }
     echo "| \`$target\` | $executions | $(figure cov) | $(figure ft) | $(figure corp) |"
+}
+
+# As many at once as there are processors. Each has a process group of its own, to be ended as a whole.
+set -m
+trap 'for group in $(jobs -p); do kill -- "-$group"; done' EXIT
+free=$(nproc)
+for target in "${targets[@]}"; do
+    ((free > 0)) || { wait -n; free=$((free + 1)); }
+    fuzz "$target" &
+    free=$((free - 1))
 done
+for ((; free < $(nproc); free++)); do wait -n; done
