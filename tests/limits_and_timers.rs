@@ -93,7 +93,7 @@ fn keepalive_pings_a_silent_peer_and_gives_up() {
     assert_eq!(output(&mut server), plain(0x89, b""));
     assert_eq!(server.poll_timeout(), Some(Timestamp::EPOCH + 40 * SECOND));
     // To be told the time before that does no harm.
-    server.handle_timeout(Timestamp::EPOCH + (40 * SECOND - Duration::from_nanos(1)));
+    server.handle_timeout(Timestamp::EPOCH + Duration::from_nanos(39_999_999_999));
     assert_eq!(events(&mut server), []);
     server.handle_timeout(Timestamp::EPOCH + 40 * SECOND);
     assert_eq!(events(&mut server), [Seen::Failed(Error::TimedOut(Timer::Pong))]);

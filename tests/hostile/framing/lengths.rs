@@ -93,6 +93,7 @@ fn hostile_31_a_message_above_the_limit_fails_at_its_header() {
             assert_eq!(seen, (vec![binary(&exactly)], Vec::new()), "{role:?} {limit}");
 
             let over = role.frame(0x82, &vec![1; limit + 1]);
+            assert_eq!(role.sees(&over, &config), fails(Error::TooBig), "{role:?} {limit}, with all of it");
             let behind_head = limit + 1 + role.key().map_or(0, |key| key.len());
             let head = &over[..over.len() - behind_head];
             assert_eq!(role.sees(head, &config), fails(Error::TooBig), "{role:?} {limit}");
@@ -110,6 +111,7 @@ fn hostile_31_a_limit_for_frames_fails_at_the_header_too() {
     for role in Role::BOTH {
         for first in [0x82, 0x02] {
             assert_eq!(role.sees(&role.head(first, &[6]), &config), fails(Error::TooBig));
+            assert_eq!(role.sees(&role.frame(first, &[1; 6]), &config), fails(Error::TooBig));
         }
     }
     // Control frames have a limit of their own.
