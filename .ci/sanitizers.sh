@@ -35,6 +35,7 @@ for sanitizer; do
   esac
   printf '\n== %s sanitizer\n' "$sanitizer"
   export CARGO_TARGET_DIR=${SANITIZER_TARGET_DIR:-target}/sanitize-$sanitizer RUSTFLAGS=-Zsanitizer=$sanitizer
+  cargo +nightly build "${build_std[@]}" --target "$target" --all-features --examples
   cargo +nightly test "${build_std[@]}" --target "$target" --all-features --tests -- \
     --skip streaming_holds_only_a_small_part
 done
