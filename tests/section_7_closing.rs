@@ -164,6 +164,16 @@ fn section_5_5_2_pings_are_answered_until_the_peer_has_closed() {
 }
 
 #[test]
+fn section_5_5_1_no_keepalive_ping_follows_a_close_that_the_receiving_half_has_not_heard_of() {
+    let (mut receive, mut send) = server().split();
+    send.close(CloseCode::NORMAL, "").unwrap();
+    receive.handle_timeout(Timestamp::EPOCH + Config::default().ping_interval.unwrap());
+    send.handle_control(receive.poll_control().unwrap());
+    let waits = send.buffered();
+    assert_eq!(send.output().copy_to_bytes(waits)[..], plain(0x88, &1000u16.to_be_bytes()));
+}
+
+#[test]
 fn section_5_5_2_a_ping_is_answered_though_the_connection_is_closed_for_idling() {
     let mut config = Config::default();
     config.idle_timeout = Some(Duration::from_secs(1));

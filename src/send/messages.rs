@@ -241,7 +241,7 @@ impl SendHalf {
             State::Between => Ok(kind.opcode()),
             State::Open(open, _) if open == kind => Ok(OpCode::Continuation),
             State::Open(..) => Err(SendError::KindMismatch),
-            State::Closing | State::Closed => Err(SendError::Closed),
+            State::Closed => Err(SendError::Closed),
         }
     }
 

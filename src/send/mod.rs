@@ -64,15 +64,13 @@ struct Held {
     left_out: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq, Eq)]
 enum State {
     /// No message is open.
     Between,
     /// A fragmented message is open, and `true` if it is compressed.
     Open(Kind, bool),
-    /// A Close frame was sent, and the peer's is still to come: only pongs follow.
-    Closing,
-    /// Nothing follows.
+    /// A Close frame was sent, if it could be: only pongs follow, while the receiving half asks for them.
     Closed,
 }
 
@@ -146,9 +144,9 @@ impl SendHalf {
         match control.0 {
             // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in
             // response, unless it already received a Close frame." To have sent one does not end that duty.
-            Order::Pong(payload) if self.state != State::Closed => self.answer(payload),
-            Order::Ping if !self.is_closed() => self.ask(),
-            Order::Pong(_) | Order::Ping => {}
+            Order::Pong(payload) => self.answer(payload),
+            Order::Ping if self.is_closed() => {}
+            Order::Ping => self.ask(),
             Order::Close(code) => self.queue_close_once(Some(code)),
             Order::Finish(last) => {
                 if let Last::Close(code) = last {
@@ -199,7 +197,7 @@ impl SendHalf {
     /// Whether a Close frame was sent, or the conversation is over: nothing more can be sent.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closing | State::Closed)
+        self.state == State::Closed
     }
 
     /// Says that the transport takes no more just now, or needs none, and gives back memory that
@@ -256,7 +254,7 @@ impl SendHalf {
             }
         }
         if other.is_closed() && !self.is_closed() {
-            self.state = other.state;
+            self.state = State::Closed;
             self.close_sent.clone_from(&other.close_sent);
             self.deflating = None;
         }
@@ -343,7 +341,7 @@ impl SendHalf {
         let mut body = [0; MAX_REASON + 2];
         let body = frame.as_ref().map_or(&[][..], |frame| frame.encode(&mut body));
         self.copy_frame(Header::of_data(OpCode::Close, body.len()), body);
-        self.state = State::Closing;
+        self.state = State::Closed;
         self.close_sent = frame.map(Box::new);
         self.deflating = None;
     }
