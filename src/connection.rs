@@ -282,7 +282,7 @@ impl Connection {
     }
 
     /// Begins the closing handshake: queues a Close frame, after which nothing can be sent. Messages
-    /// still arrive, and pings are answered, until its own has come. The deadline counts from the next
+    /// still arrive, and pings are answered, until the peer's has come. The deadline counts from the next
     /// [`handle_timeout`](Self::handle_timeout) or [`handle_input`](Self::handle_input).
     ///
     /// Fails if a Close frame was sent already, or if the reason is longer than 123 bytes.

@@ -54,7 +54,7 @@ struct Shared<W> {
     /// Held while waiting for the wire: who lets go of it and wants it again comes second.
     turn: Mutex<()>,
     wire: Mutex<Wire<W>>,
-    /// What the receiving half wants sent: a pong, a ping and a last word at the most.
+    /// What the receiving half wants sent: a pong, a Close frame and a last word at the most, and keepalive pings.
     orders: Mutex<VecDeque<Control>>,
     /// The writer sends a Close frame, and the reader does not know it yet.
     close_sent: AtomicBool,

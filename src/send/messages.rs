@@ -222,12 +222,11 @@ impl SendHalf {
 
     #[inline]
     pub(super) fn check_between(&self) -> Result<(), SendError> {
-        if matches!(self.state, State::Between) { Ok(()) } else { Err(self.is_not_between()) }
-    }
-
-    #[cold]
-    fn is_not_between(&self) -> SendError {
-        if self.is_closed() { SendError::Closed } else { SendError::MessageOpen }
+        match self.state {
+            State::Between => Ok(()),
+            State::Open(..) => Err(SendError::MessageOpen),
+            State::Closed => Err(SendError::Closed),
+        }
     }
 
     fn next_fragment<'a>(&self, data: Data<'a>) -> Result<(OpCode, Kind, &'a [u8]), SendError> {
