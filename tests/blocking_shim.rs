@@ -20,7 +20,9 @@ use std::time::Duration;
 
 use common::{Seen, binary, masked, text};
 use io::Step::{Boast, Fail, Later, Move, Panic, Zero};
-use io::{End, Peer, SCRIPTS, Step, WORST, client_machine, config, duplex, fitting, guard, server_machine};
+use io::{
+    End, Peer, SCRIPTS, Step, WORST, client_machine, config, duplex, fitting, guard, server_machine, tcp,
+};
 use sansock::blocking::{Error, WebSocket, accept, accept_request, connect};
 use sansock::handshake::{HandshakeError, Response};
 use sansock::{CloseCode, Config, Connection, Error as Failure, Message, SendError, Timer, Violation};
@@ -321,13 +323,6 @@ fn hostile_55_ends_with_and_without_a_close() {
     let (seen, result) = all(&mut socket);
     assert!(seen == [text("whole")] && is_failure(result, Failure::UnexpectedEof));
     assert!(matches!(socket.send("late"), Err(Error::Send(SendError::Closed))));
-}
-
-/// A connected pair of TCP streams.
-fn tcp() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (near, listener.accept().unwrap().0)
 }
 
 fn over(io: TcpStream, change: impl FnOnce(&mut Config)) -> WebSocket<TcpStream> {

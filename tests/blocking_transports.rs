@@ -7,14 +7,14 @@ mod io;
 
 use std::cell::{Cell, RefCell};
 use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
 use common::text;
 use io::Step::{Fail, Later, Move};
-use io::{End, Peer, Step, client_machine, config, duplex, guard, poll_once, server_machine};
+use io::{End, Peer, Step, client_machine, config, duplex, guard, poll_once, server_machine, tcp};
 use sansock::blocking::{Error, Transport, WebSocket, accept, connect_over};
 use sansock::handshake::HandshakeError;
 use sansock::handshake::client::ClientRequest;
@@ -28,13 +28,6 @@ fn is_io<T>(result: Result<T, Error>, kind: ErrorKind) -> bool {
 
 fn request() -> ClientRequest {
     ClientRequest::new("ws://example.com/").unwrap()
-}
-
-/// A connected pair of TCP streams.
-fn tcp() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (near, listener.accept().unwrap().0)
 }
 
 #[test]

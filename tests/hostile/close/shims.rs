@@ -2,7 +2,6 @@
 //! shim's deadlines, which have no other clock than the world's, over TCP.
 
 use std::io::{ErrorKind, Write};
-use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
@@ -15,7 +14,9 @@ use tokio::time::{Instant, sleep};
 
 use super::{Role, closing};
 use crate::common::{Seen, binary, text};
-use crate::io::{End, Peer, client_machine, config, duplex, guard, poll_once, poll_times, server_machine};
+use crate::io::{
+    End, Peer, client_machine, config, duplex, guard, poll_once, poll_times, server_machine, tcp,
+};
 
 const WIDE: usize = usize::MAX;
 const SHORT: Duration = Duration::from_millis(40);
@@ -122,13 +123,6 @@ async fn hostile_54_closing_over_tokio_ends_at_the_deadline() {
             assert!(is_due(peers, &closing.await.unwrap()), "{role:?} {peers:?}");
         }
     }
-}
-
-/// A connected pair of TCP streams.
-fn tcp() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (near, listener.accept().unwrap().0)
 }
 
 #[test]

@@ -11,7 +11,7 @@ use sansock::{blocking, tokio as asynchronous};
 use socket2::SockRef;
 
 use super::Role;
-use crate::io::{client_machine, guard, server_machine};
+use crate::io::{client_machine, guard, server_machine, tcp};
 
 /// Where in a connection's life the peer resets it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,12 +27,6 @@ enum State {
 }
 
 const STATES: [State; 5] = [State::Idle, State::InFrame, State::InMessage, State::Closing, State::Closed];
-
-fn tcp() -> (TcpStream, TcpStream) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-    (near, listener.accept().unwrap().0)
-}
 
 /// Resets a connection: with nothing to linger for, closing sends RST in place of FIN.
 fn reset(stream: TcpStream) {
