@@ -56,7 +56,7 @@ fuzz() {
     done
     if ! cargo +nightly fuzz run "$target" "$work/$target" -- "${options[@]}" > "$log" 2>&1; then
         echo
-        sed -n '/ panicked at \|ERROR: /,$p' "$log" | head -n 40 >&2
+        sed -n '/ panicked at \|ERROR: /,$p' "$log" | sed -n '1,40p' >&2
         grep -A 2 '^Failing input' "$log" >&2 || tail "$log" >&2
         echo "$target has found something: all of it is in $log" >&2
         return 1
