@@ -235,24 +235,26 @@ impl Write for Gated {
 impl Transport for Gated {}
 
 #[test]
-fn the_newest_pong_and_a_keepalive_ping_wait_for_the_writer_to_let_go() {
+fn the_newest_pong_and_one_keepalive_ping_wait_for_the_writer_to_let_go() {
     let _guard = guard();
     let (mut peer, end) = Peer::client(WIDE);
-    // After a read that brings nothing it is time for a ping.
-    end.next_reads(&[Later]);
-    let socket = WebSocket::over(end, server_machine(config(|c| c.ping_interval = Some(Duration::ZERO))));
+    let machine = server_machine(config(|c| c.ping_interval = Some(Duration::ZERO)));
+    let socket = WebSocket::over(end.clone(), machine);
     let ((begun, has_begun), (letting_go, go)) = (mpsc::channel(), mpsc::channel());
     let (mut reader, mut writer) = socket.split_with(|io| (io.clone(), Gated { io, begun, go }));
     let writing = thread::spawn(move || writer.send("under way"));
     has_begun.recv().unwrap();
-    peer.ping(b"older");
-    peer.ping(b"newer");
-    peer.send("read while the writer has the wire");
-    assert_eq!(reader.recv().unwrap(), Some("read while the writer has the wire".into()));
+    for payload in ["older", "newer", "newest"] {
+        // After a read that brings nothing it is time for a keepalive ping.
+        end.next_reads(&[Later]);
+        peer.ping(payload.as_bytes());
+        peer.send(payload);
+        assert_eq!(reader.recv().unwrap(), Some(payload.into()));
+    }
     assert_eq!(peer.hear(), []);
     drop(letting_go);
     writing.join().unwrap().unwrap();
-    assert_eq!(peer.hear(), [text("under way"), Seen::Ping(b"".into()), Seen::Pong(b"newer".into())]);
+    assert_eq!(peer.hear(), [text("under way"), Seen::Ping(b"".into()), Seen::Pong(b"newest".into())]);
 }
 
 #[test]

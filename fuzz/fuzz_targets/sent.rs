@@ -101,16 +101,19 @@ pub struct Sent {
 #[derive(Default)]
 struct Pongs {
     owed: VecDeque<(Vec<u8>, bool)>,
-    /// How many bytes of them there were since none was owed.
+    /// How many bytes of them and of keepalive pings there were since none was owed.
     burst: usize,
 }
+
+/// Where more than this waits of what nobody asked to send, pongs and keepalive pings may be left out.
+const MOST_UNASKED: usize = 1024;
 
 impl Pongs {
     /// RFC 6455 §5.5.3 allows to answer only the newest of several pings. It is done where many wait.
     fn owe(&mut self, payload: &[u8], is_slow: bool) {
         self.burst += 14 + payload.len();
         self.owed.push_back((payload.to_vec(), false));
-        if self.burst > 1024 || (is_slow && self.owed.len() > 8) {
+        if self.burst > MOST_UNASKED || (is_slow && self.owed.len() > 8) {
             self.owed.iter_mut().for_each(|(_, may_lack)| *may_lack = true);
         }
     }
@@ -123,6 +126,10 @@ impl Pongs {
             }
             assert!(may_lack, "a ping was not answered: {owed:?}");
         }
+        self.begin_anew();
+    }
+
+    fn begin_anew(&mut self) {
         if self.owed.is_empty() {
             self.burst = 0;
         }
@@ -196,10 +203,12 @@ impl Sent {
     /// A ping was seen; `is_slow` if its answer may wait for the driver.
     pub fn owe_pong(&mut self, payload: &[u8], is_slow: bool) {
         self.pongs.owe(payload, is_slow);
+        self.keepalives.1 &= self.pongs.burst <= MOST_UNASKED;
     }
 
     pub fn owe_keepalive(&mut self) {
-        self.keepalives = (self.keepalives.0 + 1, true);
+        self.keepalives = (self.keepalives.0 + 1, self.pongs.burst <= MOST_UNASKED);
+        self.pongs.burst += 14;
     }
 
     /// What waits in the sending half goes to the fork, or nowhere.
@@ -348,6 +357,7 @@ impl Sent {
             0x9 if payload.is_empty() => {
                 assert!(self.keepalives.0 > 0, "a ping that nobody asked for");
                 self.keepalives = (self.keepalives.0 - 1, false);
+                self.pongs.begin_anew();
                 Item::Ping(payload)
             }
             0x9 => self.next_command(Item::Ping(payload)),

@@ -54,7 +54,7 @@ struct Shared<W> {
     /// Held while waiting for the wire: who lets go of it and wants it again comes second.
     turn: Mutex<()>,
     wire: Mutex<Wire<W>>,
-    /// What the receiving half wants sent: a pong, a Close frame and a last word at the most, and keepalive pings.
+    /// What the receiving half wants sent: at the most a pong, a keepalive ping, a Close frame and a last word.
     orders: Mutex<VecDeque<Control>>,
     /// The writer sends a Close frame, and the reader does not know it yet.
     close_sent: AtomicBool,
@@ -135,12 +135,14 @@ impl<W: Transport> Shared<W> {
         }
     }
 
-    /// Leaves an order. Of two pongs the newer stays.
+    /// Leaves an order. Of two pongs the newer stays, and of two keepalive pings one.
     fn order(&self, control: Control) {
         let mut orders = self.orders();
-        let is_pong = |control: &Control| matches!(control.0, Order::Pong(_));
-        match orders.iter_mut().find(|old| is_pong(old) && is_pong(&control)) {
-            Some(pong) => *pong = control,
+        let replaces = |old: &Control| {
+            matches!((old.0, control.0), (Order::Pong(_), Order::Pong(_)) | (Order::Ping, Order::Ping))
+        };
+        match orders.iter_mut().find(|old| replaces(old)) {
+            Some(old) => *old = control,
             None => orders.push_back(control),
         }
     }
