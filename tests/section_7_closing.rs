@@ -190,6 +190,20 @@ fn section_5_5_2_a_ping_is_answered_though_the_connection_is_closed_for_idling()
 }
 
 #[test]
+fn section_5_5_2_a_pong_that_waits_for_others_to_be_written_outlives_the_close_for_idling() {
+    let mut config = Config::default();
+    config.idle_timeout = Some(Duration::from_secs(1));
+    let mut end = Connection::server(config, Timestamp::EPOCH);
+    let pings: Vec<_> = (0..20).map(|i| masked(0x89, &[i; 125])).collect();
+    feed(&mut end, &pings.concat(), &[125 + 6]);
+    end.handle_timeout(Timestamp::EPOCH + Duration::from_secs(1));
+    let sent = output(&mut end);
+    let close = plain(0x88, &1000u16.to_be_bytes());
+    assert!(sent.windows(close.len()).any(|bytes| bytes == close));
+    assert!(sent.ends_with(&plain(0x8a, &[19; 125])));
+}
+
+#[test]
 fn section_5_5_1_messages_arrive_until_the_peer_has_answered() {
     let mut pair = Pair::new();
     pair.server.text("on its way").unwrap();
