@@ -2,6 +2,7 @@
 
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
+use core::fmt;
 
 use crate::close::CloseCode;
 
@@ -114,7 +115,7 @@ impl Orders {
 }
 
 /// The payload of a ping or pong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ControlPayload {
     len: u8,
     bytes: [u8; MAX_CONTROL],
@@ -139,5 +140,12 @@ impl ControlPayload {
 
     pub(crate) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..usize::from(self.len)).unwrap_or_default()
+    }
+}
+
+/// Shows how long it is, but not what it says: it may be secret.
+impl fmt::Debug for ControlPayload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ControlPayload").field("len", &self.len).finish_non_exhaustive()
     }
 }
