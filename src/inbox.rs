@@ -218,9 +218,8 @@ impl Inbox {
     /// Takes `len` bytes at `start`, which were handed out, out of the buffer: they take it along if they are
     /// large and most of it, or else are copied.
     pub(crate) fn take_out(&mut self, start: usize, len: usize) -> Bytes {
-        let behind = self.buf.len() - (start + len);
-        // A small message must not keep a large buffer alive.
-        if len < OWN_BUFFER || len < behind || len < self.whole() / 2 {
+        // A small message must not keep a large buffer alive, nor much be copied that stands behind it.
+        if len < OWN_BUFFER || len < self.whole() / 2 {
             return Bytes::copy_from_slice(self.lend(start, len));
         }
         let rest = BytesMut::from(self.buf.get(start + len..).unwrap_or_default());

@@ -662,6 +662,56 @@ fn hostile_89_nonsense_configurations() {
 }
 
 #[test]
+fn section_4_2_2_a_refusal_has_the_usual_words_of_its_status() {
+    let words = |status| {
+        let output = blob(&with("X", &[])).unwrap().unwrap().reject(Response::new(status).unwrap());
+        let (start, ..) = parts(output);
+        start.strip_prefix(&format!("HTTP/1.1 {status} ")).unwrap().to_owned()
+    };
+    for (status, expected) in [
+        (200, "OK"),
+        (204, "No Content"),
+        (301, "Moved Permanently"),
+        (302, "Found"),
+        (303, "See Other"),
+        (304, "Not Modified"),
+        (307, "Temporary Redirect"),
+        (308, "Permanent Redirect"),
+        (400, "Bad Request"),
+        (401, "Unauthorized"),
+        (403, "Forbidden"),
+        (404, "Not Found"),
+        (405, "Method Not Allowed"),
+        (408, "Request Timeout"),
+        (410, "Gone"),
+        (414, "URI Too Long"),
+        (421, "Misdirected Request"),
+        (426, "Upgrade Required"),
+        (429, "Too Many Requests"),
+        (431, "Request Header Fields Too Large"),
+        (500, "Internal Server Error"),
+        (502, "Bad Gateway"),
+        (503, "Service Unavailable"),
+        (504, "Gateway Timeout"),
+        (505, "HTTP Version Not Supported"),
+        // RFC 9112 §4: the words may be missing.
+        (299, ""),
+    ] {
+        assert_eq!(words(status), expected);
+    }
+}
+
+#[test]
+fn section_4_2_2_a_refusal_that_names_an_upgrade_says_so_in_connection() {
+    for (name, connection) in [("upgrade", "close, Upgrade"), ("X", "close")] {
+        let response =
+            Response::new(426).unwrap().header(name, "websocket").unwrap().header("Y", "z").unwrap();
+        let (_, fields, _) = parts(blob(&with("X", &[])).unwrap().unwrap().reject(response));
+        assert!(fields.contains(&("Connection".into(), connection.into())), "{fields:?}");
+    }
+}
+
+#[test]
 fn hostile_93_nothing_of_the_peer_is_echoed() {
     let secret = "Z3cr3t";
     let request = with_target(&format!("/{secret}")).replacen(

@@ -1,0 +1,258 @@
+//! How much room reads find, what moves for it, and what is given back: to the byte, where it is promised, or
+//! where a little more would add up.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
+    reason = "a test may panic, and counts in small numbers"
+)]
+
+mod common;
+#[path = "common/counting.rs"]
+mod counting;
+
+use bytes::{Buf, BufMut};
+use common::{client, drain, give, plain};
+use counting::{assert_steady, held};
+use sansock::{Connection, Event, Message, Spare, Timestamp};
+
+const KIB: usize = 1 << 10;
+
+/// How large the room of a read is, and where it begins.
+fn room(connection: &mut Connection) -> (usize, usize) {
+    let mut buffer = connection.read_buffer();
+    let chunk = buffer.chunk_mut();
+    (chunk.len(), chunk.as_mut_ptr() as usize)
+}
+
+/// Reads bytes into the room that there is.
+fn read(connection: &mut Connection, bytes: &[u8]) {
+    assert!(connection.read_buffer().remaining_mut() >= bytes.len());
+    connection.read_buffer().put_slice(bytes);
+    connection.handle_input(Timestamp::EPOCH);
+}
+
+/// Takes a message of so many bytes, and says where it stands.
+fn take(connection: &mut Connection, len: usize) -> usize {
+    let Ok(Some(Event::Binary(data))) = connection.poll_event() else { panic!("a message is there") };
+    assert_eq!(data.len(), len);
+    data.as_ptr() as usize
+}
+
+/// A frame of `len` bytes of a message, of which `there` are there.
+fn part_of(len: usize, there: usize) -> Vec<u8> {
+    let mut bytes = plain(0x82, &vec![7; len]);
+    bytes.truncate(there);
+    bytes
+}
+
+#[test]
+fn a_first_read_finds_4_kib() {
+    let mut client = client();
+    let (len, held, _) = held(|| room(&mut client).0);
+    assert_eq!((len, held), (4 * KIB, 4 * KIB as isize));
+}
+
+#[test]
+fn a_read_that_finds_half_of_what_is_usual_moves_nothing() {
+    let mut client = client();
+    let (_, at) = room(&mut client);
+    read(&mut client, &part_of(10_000, 2 * KIB));
+    assert_eq!(room(&mut client), (2 * KIB, at + 2 * KIB));
+    assert_eq!(take_nothing(&mut client), (2 * KIB, at + 2 * KIB));
+    // A byte less, and there is new room, for a whole read.
+    read(&mut client, b"\x07");
+    let (len, _) = room(&mut client);
+    assert_eq!(len, 4 * KIB);
+}
+
+/// What a look for events, in vain, leaves.
+fn take_nothing(connection: &mut Connection) -> (usize, usize) {
+    assert!(connection.poll_event().unwrap().is_none());
+    room(connection)
+}
+
+#[test]
+fn what_was_handed_out_makes_room_where_it_is_the_larger_part() {
+    // A message, and the beginning of the next one. A small frame's header has 4 bytes.
+    for (first, there, is_moved) in [(2000, 1900, true), (1900, 2004, false)] {
+        let mut client = client();
+        let (_, at) = room(&mut client);
+        let bytes = [plain(0x82, &vec![7; first]), part_of(3000, there)].concat();
+        read(&mut client, &bytes);
+        take(&mut client, first);
+        let ((len, room_at), grown, _) = held(|| room(&mut client));
+        if is_moved {
+            assert_eq!((len, room_at, grown), (4 * KIB - there, at + there, 0));
+        } else {
+            assert_eq!((len, grown), (4 * KIB, bytes.len() as isize));
+        }
+    }
+}
+
+/// What room each read of a frame finds, if they bring `piece` bytes at the most; and what is held at the most.
+fn rooms(frame: &[u8], piece: usize) -> (Vec<usize>, usize) {
+    let mut client = client();
+    let (mut rest, mut rooms) = (frame, Vec::with_capacity(1000));
+    let ((), _, peak) = held(|| {
+        while !rest.is_empty() {
+            assert!(client.poll_event().unwrap().is_none());
+            let (len, _) = room(&mut client);
+            rooms.push(len);
+            let (now, then) = rest.split_at(len.min(piece).min(rest.len()));
+            read(&mut client, now);
+            rest = then;
+        }
+    });
+    (rooms, peak as usize)
+}
+
+#[test]
+fn a_large_message_has_room_for_half_of_it_and_no_more_than_its_frame() {
+    let frame = part_of(1000 * KIB, usize::MAX);
+    let (full, held) = rooms(&frame, usize::MAX);
+    assert_eq!(full, [4096, 8192, 16_384, 32_768, 65_536, 126_976, 253_952, 507_904, 8202]);
+    assert!(held <= frame.len() + 64, "{held}");
+    let (short, held) = rooms(&frame, 1460);
+    assert!(short[..short.len() - 1].iter().all(|&room| room >= KIB), "half of what is usual");
+    assert!(held <= frame.len() + 16 * KIB, "{held}");
+    // From 64 KiB on it counts what is missing: half of it is there, or it would not be asked for.
+    let (rooms, held) = rooms(&part_of(64 * KIB + 10, usize::MAX), 4 * KIB);
+    assert_eq!((rooms.last(), held), (Some(&26_624), 92_184));
+}
+
+#[test]
+fn headers_of_small_fragments_take_no_room() {
+    let mut server = common::server();
+    give(&mut server, &common::masked(0x02, b"x"));
+    let ((), held, _) = held(|| {
+        for _ in 0..10_000 {
+            give(&mut server, &common::masked(0x00, b"x"));
+            assert!(server.poll_event().unwrap().is_none());
+        }
+    });
+    assert!(held <= 20_000, "{held} bytes for 10,000 of a message");
+}
+
+#[test]
+fn what_is_dear_to_move_stays_where_a_read_would_bring_less() {
+    // Behind a header of four bytes.
+    for (there, is_moved) in [(4 * KIB + 4, false), (4 * KIB + 3, true)] {
+        let (mut client, mut spare) = (client(), Spare::new());
+        // Two reads that bring little: 2 KiB are usual from here on.
+        for _ in 0..2 {
+            give(&mut client, &plain(0x82, b"x"));
+            take(&mut client, 1);
+        }
+        for part in part_of(10_000, there).chunks(KIB) {
+            give(&mut client, part);
+            assert!(client.poll_event().unwrap().is_none());
+        }
+        assert_eq!(client.read_size(), 2 * KIB);
+        let ((), grown, _) = held(|| client.borrow_buffers(&mut spare));
+        // Another one than this, of the output, in any case.
+        assert_eq!(grown > 300 << 10, is_moved, "{there}: {grown}");
+    }
+}
+
+#[test]
+fn what_is_unread_takes_twice_its_length_and_1_kib_at_the_most() {
+    // Behind a message that was taken stands a larger part of the next one.
+    for (behind, size) in [(1100, 1100), (1530, 1530), (1550, 4 * KIB)] {
+        let mut client = client();
+        let ((), held, _) = held(|| {
+            room(&mut client);
+            read(&mut client, &[plain(0x82, &[7; 1000]), part_of(3000, behind)].concat());
+            take(&mut client, 1000);
+            client.handle_would_block();
+        });
+        assert_eq!(held, size as isize, "for {behind}");
+    }
+}
+
+#[test]
+fn what_is_appended_stands_behind_what_waits_and_is_not_copied() {
+    let large = |byte| Message::Binary(vec![byte; 20_000].into());
+    let small = |byte| Message::Binary(vec![byte; 10].into());
+    let all = [
+        vec![],
+        vec![small(1)],
+        vec![large(1)],
+        vec![small(1), large(2), small(3)],
+        vec![large(1), large(2)],
+    ];
+    for (first, second, written) in
+        all.iter().flat_map(|a| all.iter().flat_map(move |b| [0, 1, 10, 15_000].map(|n| (a, b, n))))
+    {
+        let expected = |messages: &[Message]| -> Vec<u8> {
+            messages.iter().flat_map(|message| plain(0x82, message.as_bytes())).collect()
+        };
+        let (_, mut send) = common::server().split();
+        let mut wire = send.fork();
+        for (half, messages) in [(&mut wire, first), (&mut send, second)] {
+            for message in messages {
+                half.send(message.clone()).unwrap();
+            }
+        }
+        // A part of the first is written, and if that is nothing, a part of the second.
+        let mut rest = [expected(first), expected(second)];
+        for (half, rest) in [&mut wire, &mut send].into_iter().zip(&mut rest) {
+            let written = written.min(rest.len());
+            half.output().advance(written);
+            rest.drain(..written);
+        }
+        let ((), grown, _) = held(|| wire.append(&mut send).unwrap());
+        assert!(grown < 3000, "{grown} bytes more");
+        assert_eq!(send.output().remaining(), 0);
+        let remaining = wire.output().remaining();
+        assert_eq!(wire.output().copy_to_bytes(remaining), rest.concat());
+        // What is sent next from there is behind all of it.
+        send.send(small(9)).unwrap();
+        wire.append(&mut send).unwrap();
+        assert_eq!(wire.output().copy_to_bytes(12), expected(&[small(9)]));
+    }
+}
+
+#[test]
+fn a_small_owned_message_is_a_copy_that_keeps_no_buffer() {
+    let mut client = client();
+    room(&mut client);
+    let (owned, kept, _) = held(|| {
+        read(&mut client, &plain(0x82, &[7; 4000]));
+        let Ok(Some(Event::Binary(data))) = client.poll_event() else { panic!("a message is there") };
+        let owned = data.into_bytes();
+        client.handle_would_block();
+        owned
+    });
+    // The buffer went, the copy came.
+    assert_eq!((owned.len(), kept), (4000, 4000 - 4096));
+}
+
+#[test]
+fn relaying_at_full_speed_fetches_no_buffers() {
+    let (mut server, mut other, mut spare) = (common::server(), common::server(), Spare::new());
+    let bytes = common::masked(0x82, &vec![7; 40 * KIB]);
+    assert_steady(|| {
+        for _ in 0..10 {
+            server.borrow_buffers(&mut spare);
+            relay(&mut server, &bytes, &mut other);
+        }
+    });
+}
+
+#[test]
+fn a_small_buffer_that_was_relayed_from_makes_way_for_a_large_one() {
+    let (mut server, mut other) = (common::server(), common::server());
+    relay(&mut server, &common::masked(0x82, &vec![7; 20 * KIB]), &mut other);
+    server.borrow_buffers(&mut Spare::new());
+    assert_eq!(room(&mut server).0, 128 * KIB);
+}
+
+fn relay(from: &mut Connection, bytes: &[u8], to: &mut Connection) {
+    give(from, bytes);
+    let Ok(Some(event)) = from.poll_event() else { panic!("a message is there") };
+    to.halves().1.relay(event).unwrap();
+    drain(to);
+}
