@@ -450,6 +450,12 @@ fn hostile_12_header_count_and_size() {
     assert!(handshake.poll().unwrap().is_none());
     handshake.input().put_slice(&endless.as_bytes()[(16 << 10) - 1..16 << 10]);
     assert_eq!(handshake.poll().unwrap_err().error(), HandshakeError::HeadTooLarge);
+    // Which of the two limits a request line breaks: the lower one, or the head's if they are one.
+    let line = with_target(&format!("/{}", "x".repeat(10_000)));
+    for (max_head, error) in [(8194, HandshakeError::HeadTooLarge), (8195, HandshakeError::UriTooLong)] {
+        config.max_head = max_head;
+        assert_eq!(rejected(&config, &line), error);
+    }
     assert_eq!(HandshakeError::HeadTooLarge.status(), Some(431));
     assert_eq!(HandshakeError::TooManyHeaders.status(), Some(431));
 }
