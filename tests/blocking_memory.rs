@@ -195,3 +195,16 @@ fn a_connection_that_waits_keeps_little_whatever_was_announced() {
         take(&mut *wire.0.bytes.borrow_mut());
     }
 }
+
+#[test]
+fn a_connection_that_waits_keeps_a_small_buffer_of_what_it_has_sent_and_no_large_one() {
+    for (len, kept) in [(300 << 10, 0..16 << 10), (20 << 10, 96 << 10..112 << 10)] {
+        let before = HELD.get();
+        let (wire, mut socket) = server();
+        socket.connection_mut().binary(&vec![7; len]).unwrap();
+        assert!(socket.ready().is_err());
+        assert_eq!(socket.connection().buffered(), 0);
+        let waits = wire.0.held.get() - before;
+        assert!(kept.contains(&waits), "{waits} bytes after a message of {len}");
+    }
+}

@@ -256,3 +256,103 @@ fn relay(from: &mut Connection, bytes: &[u8], to: &mut Connection) {
     to.halves().1.relay(event).unwrap();
     drain(to);
 }
+
+#[test]
+fn an_output_takes_512_bytes_and_then_96_kib_at_once() {
+    let mut server = common::server();
+    let ((), small, _) = held(|| server.binary(&[7; 100]).unwrap());
+    assert_eq!(small, 512);
+    // As long as a frame with the longest header fits in.
+    let ((), more, _) = held(|| server.binary(&[7; 512 - 102 - 14]).unwrap());
+    assert_eq!(more, 0);
+    let ((), large, _) = held(|| server.binary(&[7; 8 * KIB]).unwrap());
+    assert_eq!(large, 96 * KIB as isize - 512);
+    // What does not fit into that has its own length.
+    let mut server = common::server();
+    let ((), huge, _) = held(|| server.binary(&vec![7; 200 * KIB]).unwrap());
+    assert_eq!(huge as usize, 200 * KIB + 14);
+}
+
+#[test]
+fn output_that_waits_takes_twice_its_length_and_96_kib_at_the_most() {
+    for (rest, kept) in [(40 * KIB, 40 * KIB), (100 * KIB, 256 * KIB)] {
+        let mut server = common::server();
+        let ((), held, _) = held(|| {
+            server.borrow_buffers(&mut Spare::new());
+            server.binary(&vec![7; rest + 60 * KIB - 10]).unwrap();
+            server.output().advance(60 * KIB);
+            server.handle_would_block();
+        });
+        assert_eq!((server.buffered(), held), (rest, kept as isize));
+    }
+}
+
+#[test]
+fn large_empty_buffers_go_round_as_long_as_the_limit_has_room_for_them() {
+    const ONE: usize = 256 * KIB;
+    for (limit, kept) in
+        [(0, 0), (ONE - 1, 0), (ONE, 1), (2 * ONE - 1, 1), (2 * ONE, 2), (5 * ONE, 5), (7 * ONE, 6)]
+    {
+        let mut spare = Spare::with_limit(limit);
+        let mut servers = [(); 3].map(|()| common::server());
+        for round in 0..3 {
+            let before = spare.capacity();
+            for server in &mut servers {
+                server.borrow_buffers(&mut spare);
+                // Once it has them it takes no others.
+                server.borrow_buffers(&mut spare);
+            }
+            assert_eq!(before - spare.capacity(), before, "used ones come first");
+            for server in &mut servers {
+                relay(server, &common::masked(0x82, b"x"), &mut common::server());
+                server.binary(b"x").unwrap();
+                drain(server);
+                server.return_buffers(&mut spare);
+            }
+            assert_eq!((round, spare.capacity()), (round, kept * ONE));
+        }
+    }
+}
+
+#[test]
+fn a_buffer_goes_round_only_as_a_whole() {
+    for (is_written, kept) in [(false, 0), (true, 1)] {
+        let (mut client, mut other, mut spare) = (client(), common::server(), Spare::new());
+        client.halves().0.borrow_buffer(&mut spare);
+        give(&mut client, &plain(0x82, &vec![7; 200 * KIB]));
+        let Ok(Some(event)) = client.poll_event() else { panic!("a message is there") };
+        other.halves().1.relay(event).unwrap();
+        if is_written {
+            drain(&mut other);
+        }
+        client.return_buffers(&mut spare);
+        assert_eq!(spare.capacity(), kept * 256 * KIB);
+    }
+    // A small one does not go round at all.
+    let (mut client, mut spare) = (client(), Spare::new());
+    give(&mut client, &plain(0x82, &vec![7; 200 * KIB]));
+    take(&mut client, 200 * KIB);
+    client.binary(&[7; 100]).unwrap();
+    drain(&mut client);
+    client.return_buffers(&mut spare);
+    assert_eq!(spare.capacity(), 0);
+}
+
+#[test]
+fn queues_of_payloads_go_round_eight_at_the_most() {
+    let payload: bytes::Bytes = vec![7; 20 * KIB].into();
+    let (mut servers, mut spare) = ([(); 9].map(|()| common::server()), Spare::with_limit(1));
+    let mut round = || {
+        for server in &mut servers {
+            server.borrow_buffers(&mut spare);
+            server.send(Message::Binary(payload.clone())).unwrap();
+        }
+        for server in &mut servers {
+            drain(server);
+            server.return_buffers(&mut spare);
+        }
+    };
+    round();
+    // Of the large buffers none is kept here: two for each. The ninth queue is a new one, of two parts.
+    assert_eq!(counting::allocations(&mut round), 2 * 9 + 2);
+}
