@@ -216,7 +216,23 @@ fn what_is_appended_stands_behind_what_waits_and_is_not_copied() {
 }
 
 #[test]
-fn a_small_owned_message_is_a_copy_that_keeps_no_buffer() {
+fn an_owned_message_is_a_copy_where_it_is_small_or_the_lesser_part_of_its_buffer() {
+    for (len, is_copied) in
+        [(10, true), (16 * KIB - 1, true), (16 * KIB, true), (128 * KIB - 1, true), (128 * KIB, false)]
+    {
+        let (mut client, mut spare) = (client(), Spare::new());
+        let (owned, kept, _) = held(|| {
+            client.halves().0.borrow_buffer(&mut spare);
+            give(&mut client, &plain(0x82, &vec![7; len]));
+            let Ok(Some(Event::Binary(data))) = client.poll_event() else { panic!("a message is there") };
+            let owned = data.into_bytes();
+            client.handle_would_block();
+            owned
+        });
+        let least = if is_copied { len } else { 256 * KIB };
+        assert!((least..least + 64).contains(&(kept as usize)), "{kept} bytes for {}", owned.len());
+    }
+    // However large a part of a small buffer it is.
     let mut client = client();
     room(&mut client);
     let (owned, kept, _) = held(|| {
