@@ -228,6 +228,31 @@ fn hostile_63_lengths_at_the_edges_of_buffers() {
 }
 
 #[test]
+fn hostile_63_a_message_of_exactly_the_limit_may_end_in_any_way() {
+    let content = noise(1000);
+    for (limit, passes) in [(999, false), (1000, true), (1001, true)] {
+        for level in [0, 6] {
+            let compressed = Encoder::new(level, 15, true).message(&content);
+            let saw = both_see_with(&[(BINARY, &compressed)], &limited(limit), "");
+            let expected = if passes { binary(&content) } else { Seen::Failed(Error::TooBig) };
+            assert_eq!(saw, [expected], "limit {limit}, level {level}");
+        }
+    }
+}
+
+#[test]
+fn section_10_4_a_compressed_message_may_be_an_eighth_and_64_kib_longer_than_the_limit() {
+    const LIMIT: u64 = 80_000;
+    let most = LIMIT + LIMIT / 8 + (64 << 10);
+    for (len, passes) in [(LIMIT + LIMIT / 9, true), (most, true), (most + 1, false)] {
+        let mut server = deflate::server(limited(LIMIT), "");
+        let head = [&[BINARY, 0xff][..], &len.to_be_bytes(), &[0; 4]].concat();
+        let seen = common::feed(&mut server, &head, &[usize::MAX]);
+        assert_eq!(seen.is_empty(), passes, "{len}: {seen:?}");
+    }
+}
+
+#[test]
 fn hostile_64_what_is_not_deflate() {
     for (payload, error) in [
         (&b"\x07"[..], DeflateError::Corrupt),

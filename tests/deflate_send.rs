@@ -15,7 +15,7 @@ use bytes::{Buf, BufMut};
 use common::{Seen, binary, events, output, text};
 use deflate::noise;
 use proptest::prelude::*;
-use sansock::deflate::{Deflate, WindowBits, accept};
+use sansock::deflate::{Deflate, Pool, WindowBits, accept};
 use sansock::frame::{Header, Masking, OpCode, Reserved, Rules};
 use sansock::{CloseCode, Config, Connection, Prepared, Timestamp};
 
@@ -147,6 +147,52 @@ fn section_7_1_1_takeover() {
 }
 
 #[test]
+fn section_7_1_1_takeover_goes_on_where_others_had_the_compressor_in_between() {
+    let mut deflate = Deflate::default();
+    deflate.pool = Some(Pool::new(1));
+    let mut servers = [(); 2].map(|()| common::server().with_deflate(deflate::agreed(""), &deflate));
+    for round in 0..3 {
+        for (server, news) in servers.iter_mut().zip([noise(1000), noise(2000)[1000..].to_vec()]) {
+            server.binary(&news).unwrap();
+            let len = sent(server)[0].3.len();
+            assert!(if round == 0 { len >= 1000 } else { len < 30 }, "round {round}: {len}");
+        }
+    }
+}
+
+#[test]
+fn a_message_is_compressed_from_the_threshold_on() {
+    let mut server = with_threshold(100);
+    for (len, is_compressed) in [(0, false), (99, false), (100, true), (101, true)] {
+        server.text(&"a".repeat(len)).unwrap();
+        assert_eq!(sent(&mut server)[0].0, is_compressed, "{len}");
+    }
+}
+
+#[test]
+fn a_level_that_takes_more_time_makes_it_shorter_and_memory_does_so_too() {
+    // Words in no order: matches are many and hard to find.
+    let words: Vec<_> = noise(200).chunks(5).map(<[u8]>::to_vec).collect();
+    let text: Vec<u8> =
+        noise(60_000).iter().flat_map(|&byte| words[usize::from(byte) % 40].clone()).collect();
+    let len = |level, memory_level| {
+        let mut deflate = Deflate::default();
+        (deflate.level, deflate.memory_level) = (level, memory_level);
+        let mut server = common::server().with_deflate(deflate::agreed(""), &deflate);
+        server.binary(&text).unwrap();
+        server.buffered()
+    };
+    assert!(len(0, 8) > text.len() && len(1, 8) > len(2, 8) && len(2, 8) > len(9, 8));
+    assert!(len(6, 1) > len(6, 8), "{} {}", len(6, 1), len(6, 8));
+}
+
+#[test]
+fn connections_that_say_little_have_windows_of_4_kib_and_small_compressors() {
+    let deflate = Deflate::for_many_connections();
+    assert_eq!((deflate.send_window.get(), deflate.receive_window.get(), deflate.memory_level), (12, 12, 5));
+}
+
+#[test]
 fn section_7_1_2_the_window_is_kept_to() {
     // What is repeated further away than the window cannot be referred to.
     let repeated = noise(600);
@@ -274,7 +320,7 @@ fn values_out_of_range_count_as_the_nearest() {
 /// same pool in between.
 fn what_an_attacker_sees(secret: &[u8], texts: &[Vec<u8>], deflate: &Deflate, params: &str) -> Vec<Vec<u8>> {
     let mut deflate = deflate.clone();
-    deflate.pool = Some(sansock::deflate::Pool::new(1));
+    deflate.pool = Some(Pool::new(1));
     let new = || common::server().with_deflate(deflate::agreed(params), &deflate);
     let mut attacker = new();
     let see = |text: &Vec<u8>| {
