@@ -372,3 +372,18 @@ fn queues_of_payloads_go_round_eight_at_the_most() {
     // Of the large buffers none is kept here: two for each. The ninth queue is a new one, of two parts.
     assert_eq!(counting::allocations(&mut round), 2 * 9 + 2);
 }
+
+#[test]
+fn an_output_that_never_runs_empty_keeps_little_of_what_was_written() {
+    for waits in [1, 5000, 90 * KIB] {
+        let mut server = common::server();
+        let ((), held, _) = held(|| {
+            server.binary(&vec![7; waits]).unwrap();
+            for _ in 0..3000 {
+                server.binary(&[7; 1000]).unwrap();
+                server.output().advance(1004);
+            }
+        });
+        assert!(held as usize <= 2 * (96 * KIB + waits), "{held} bytes where {waits} wait");
+    }
+}

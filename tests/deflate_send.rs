@@ -187,6 +187,13 @@ fn a_level_that_takes_more_time_makes_it_shorter_and_memory_does_so_too() {
 }
 
 #[test]
+fn a_pool_is_the_same_as_its_clones_and_as_no_other() {
+    let (one, other) = (Pool::new(3), Pool::new(3));
+    assert!(one == one.clone() && one != other);
+    assert_eq!((one.capacity(), Pool::default().capacity()), (3, 16));
+}
+
+#[test]
 fn connections_that_say_little_have_windows_of_4_kib_and_small_compressors() {
     let deflate = Deflate::for_many_connections();
     assert_eq!((deflate.send_window.get(), deflate.receive_window.get(), deflate.memory_level), (12, 12, 5));

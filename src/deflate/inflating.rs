@@ -167,8 +167,7 @@ impl Inflating {
                     self.message.end_stream();
                     room = LEAST_ROOM;
                 }
-                Outcome::GoOn if step.is_full || step.used > 0 => {}
-                Outcome::GoOn => return Ok(done),
+                Outcome::GoOn => {}
                 Outcome::Corrupt | Outcome::BadLength => return Err(Error::Deflate(DeflateError::Corrupt)),
             }
             if self.pending() >= enough || (done == part.len() && !step.is_full) {
