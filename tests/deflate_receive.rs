@@ -228,7 +228,7 @@ fn hostile_63_lengths_at_the_edges_of_buffers() {
 }
 
 #[test]
-fn hostile_63_a_message_of_exactly_the_limit_may_end_in_any_way() {
+fn section_10_4_a_compressed_message_of_exactly_the_limit_passes_however_it_ends() {
     let content = noise(1000);
     for (limit, passes) in [(999, false), (1000, true), (1001, true)] {
         for level in [0, 6] {
