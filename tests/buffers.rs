@@ -387,3 +387,46 @@ fn an_output_that_never_runs_empty_keeps_little_of_what_was_written() {
         assert!(held as usize <= 2 * (96 * KIB + waits), "{held} bytes where {waits} wait");
     }
 }
+
+#[test]
+fn a_written_output_keeps_up_to_2_mib() {
+    for (len, kept) in [(2000 * KIB, 2000 * KIB + 14), (2100 * KIB, 0)] {
+        let mut server = common::server();
+        let ((), held, _) = held(|| {
+            server.binary(&vec![7; len]).unwrap();
+            drain(&mut server);
+        });
+        assert_eq!(held as usize, kept);
+    }
+}
+
+#[cfg(feature = "std")]
+#[test]
+fn the_parts_of_an_output_are_all_of_it_however_many_are_asked_for() {
+    use std::io::IoSlice;
+
+    // A head, a payload that stands where it was, and so on; and last a message that is copied.
+    let payloads = [0, 1, 2].map(|byte| vec![byte; 20_000]);
+    let mut all: Vec<u8> = payloads.iter().flat_map(|payload| plain(0x82, payload)).collect();
+    all.extend(plain(0x82, b"small"));
+    for (written, parts) in [(0, 7), (1, 7), (4, 6), (5, 6), (20_004, 5), (60_012, 1), (all.len(), 0)] {
+        let mut server = common::server();
+        for payload in &payloads {
+            server.send(Message::Binary(payload.clone().into())).unwrap();
+        }
+        server.binary(b"small").unwrap();
+        server.output().advance(written);
+        for room in 0..9 {
+            let mut slices = [IoSlice::new(b"untouched"); 9];
+            let output = &*server.output();
+            let count = output.chunks_vectored(&mut slices[..room]);
+            assert_eq!(count, parts.min(room), "of {room}, when {written} are written");
+            let bytes: Vec<u8> = slices[..count].iter().flat_map(|slice| slice.to_vec()).collect();
+            assert!(
+                all[written..].starts_with(&bytes) && slices[..count].iter().all(|slice| !slice.is_empty())
+            );
+            assert!(room < parts || bytes.len() == all.len() - written);
+            assert!(slices[count..].iter().all(|slice| **slice == *b"untouched"));
+        }
+    }
+}
