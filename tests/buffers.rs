@@ -283,6 +283,11 @@ fn an_output_takes_512_bytes_and_then_96_kib_at_once() {
     assert_eq!(more, 0);
     let ((), large, _) = held(|| server.binary(&[7; 8 * KIB]).unwrap());
     assert_eq!(large, 96 * KIB as isize - 512);
+    // However full it is by then.
+    let mut server = common::server();
+    let ((), nearly, _) = held(|| server.binary(&[7; 1990]).unwrap());
+    let ((), large, _) = held(|| server.binary(&[7; 3900]).unwrap());
+    assert_eq!((nearly, large), (2004, 96 * KIB as isize - 2004));
     // What does not fit into that has its own length.
     let mut server = common::server();
     let ((), huge, _) = held(|| server.binary(&vec![7; 200 * KIB]).unwrap());
