@@ -435,3 +435,26 @@ fn the_parts_of_an_output_are_all_of_it_however_many_are_asked_for() {
         }
     }
 }
+
+#[cfg(feature = "deflate")]
+#[test]
+fn what_a_window_holds_grows_by_doubling_and_never_beyond_it() {
+    use sansock::deflate::{Agreed, Deflate};
+
+    let mut server = common::server().with_deflate(Agreed::default(), &Deflate::default());
+    // The first message makes a pool, too.
+    let mut kept = None;
+    for (len, window) in [(1000, 1000), (900, 2000), (100, 2000), (64, 4000), (5000, 8000), (24_668, 31_732)]
+        .into_iter()
+        .chain([(64, 32_768), (100, 32_768), (100_000, 32_768)])
+    {
+        let ((), change, _) = held(|| {
+            server.binary(&vec![7; len]).unwrap();
+            drain(&mut server);
+            server.handle_would_block();
+        });
+        let kept = kept.get_or_insert(1000 - change);
+        *kept += change;
+        assert_eq!(*kept, window, "after {len} more");
+    }
+}
