@@ -247,7 +247,11 @@ fn logs_of_a_connection_show_no_secrets() {
     output(&mut connection);
     let mut spare = Spare::new();
     connection.return_buffers(&mut spare);
-    shows(&spare, &["Spare { buffers: ", "bytes: "]);
+    shows(&spare, &["Spare { buffers: 0, bytes: 0"]);
+    let mut connection = Connection::server(Config::default(), NOW);
+    connection.borrow_buffers(&mut spare);
+    connection.return_buffers(&mut spare);
+    shows(&spare, &["Spare { buffers: 2, bytes: 524288"]);
     shows(&Output::default(), &["Output { remaining: 0, written: 0"]);
 }
 
@@ -289,4 +293,26 @@ fn messages_and_close_frames_show_what_they_say() {
     assert_eq!(format!("{} {:?}", CloseCode::NORMAL, CloseCode::GOING_AWAY), "1000 CloseCode(1001)");
     let frame = CloseFrame::new(CloseCode::NORMAL, "bye\r\n").unwrap();
     assert_eq!(format!("{frame:?}"), "CloseFrame(1000, \"bye\\r\\n\")");
+}
+
+#[test]
+fn a_report_says_how_it_ended_and_who_began() {
+    let report = |frame: &[u8], closes: bool| {
+        let mut server = Connection::server(Config::default(), NOW);
+        if closes {
+            server.close(CloseCode::NORMAL, "").unwrap();
+        }
+        feed(&mut server, frame, &[1]);
+        server.handle_eof();
+        let _ = server.poll_event();
+        server.closed().unwrap().to_string()
+    };
+    assert_eq!(report(b"", false), "closed uncleanly by the peer: 1006");
+    assert_eq!(report(b"", true), "closed uncleanly by this endpoint: 1006");
+    assert_eq!(report(b"\x88\x80\0\0\0\0", false), "closed cleanly by the peer: 1005");
+    assert_eq!(report(b"\x88\x82\0\0\0\0\x03\xe9", true), "closed cleanly by this endpoint: 1001");
+    assert_eq!(
+        report(b"\x88\x85\0\0\0\0\x03\xe8a\x1bb", false),
+        "closed cleanly by the peer: 1000 \"a\\u{1b}b\""
+    );
 }
