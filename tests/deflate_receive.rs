@@ -435,6 +435,21 @@ fn agreeing_twice_changes_nothing() {
 }
 
 #[test]
+fn agreeing_within_a_message_changes_nothing() {
+    let (agreed, offered) = (deflate::agreed(""), sansock::deflate::Deflate::default());
+    for (sends, receives) in [(true, false), (false, true), (true, true), (false, false)] {
+        let mut server = common::server();
+        if sends {
+            server.fragment("a part").unwrap();
+        }
+        if receives {
+            common::feed(&mut server, &masked(0x01, b"a part"), &[1]);
+        }
+        assert_eq!(server.with_deflate(agreed, &offered).deflate().is_some(), !sends && !receives);
+    }
+}
+
+#[test]
 fn chunks_come_as_they_arrive_and_cut_between_characters() {
     let said = "grüße, ".repeat(20_000);
     let mut encoder = Encoder::new(6, 15, true);

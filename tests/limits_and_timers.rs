@@ -265,3 +265,23 @@ fn reads_grow_only_with_what_they_bring() {
     }
     assert_eq!(server.read_size(), 2 << 10, "whatever the peer holds back");
 }
+
+#[test]
+fn output_that_was_taken_after_a_wait_is_a_sign_of_life() {
+    let at = |seconds| Timestamp::EPOCH + Duration::from_secs(seconds);
+    let mut server = Connection::server(Config::default(), Timestamp::EPOCH);
+    // 20 s without input, and a ping; its answer has 20 s.
+    server.handle_timeout(at(20));
+    assert_eq!(server.poll_timeout(), Some(at(40)));
+    server.handle_written(at(39));
+    server.handle_timeout(at(40));
+    assert!(server.poll_event().unwrap().is_none());
+    assert!(server.poll_timeout() > Some(at(40)));
+}
+
+#[test]
+fn the_output_of_a_connection_has_what_its_receiving_half_was_told() {
+    let mut server = Connection::server(Config::default(), Timestamp::EPOCH);
+    server.halves().0.handle_timeout(Timestamp::EPOCH + Duration::from_secs(20));
+    assert_eq!(common::output(&mut server), b"\x89\0");
+}

@@ -1,0 +1,94 @@
+#!/usr/bin/env bash
+# Mutation testing of the core: changes it in some two thousand ways, one at a time, and fails if the tests do not see
+# one of them that mutants.txt does not explain:
+#
+#     .ci/mutants.sh [TOPIC...]
+#
+# A topic is framing, buffers, deflate or handshake; all if nothing is said, which takes some hours. The tests of the
+# topic judge first; what they do not see is given to more tests, and to those of hostile inputs. It mutates the
+# sources in place: in a copy of the repository under target/.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+declare -A files=(
+    [framing]='src/close.rs src/config.rs src/connection.rs src/control.rs src/error.rs src/frame.rs src/mask.rs
+        src/message.rs src/prepared.rs src/receive/** src/send/** src/size.rs src/time.rs src/timers.rs src/utf8.rs'
+    [buffers]='src/inbox.rs src/output.rs src/reads.rs src/spare.rs'
+    [deflate]='src/deflate/**'
+    [handshake]='src/handshake/**'
+)
+declare -A quick=(
+    [framing]='section_5_framing section_7_closing limits_and_timers offer properties words'
+    [buffers]='allocations buffers blocking_memory read_sizes words'
+    [deflate]='deflate_receive deflate_send deflate_negotiation buffers words'
+    [handshake]='handshake_client handshake_server handshake_extensions deflate_negotiation words'
+)
+declare -A more=(
+    [framing]='allocations blocking_shim deflate_negotiation deflate_receive handshake_client handshake_server
+        relay tokio_memory tokio_shim'
+    [buffers]='relay section_5_framing streaming_memory tokio_memory tokio_shim'
+    [deflate]='deflate_differential deflate_memory deflate_shims'
+    [handshake]='blocking_shim deflate_shims hostile_memory tokio_shim'
+)
+# Of the hostile inputs, those whose names have one of these.
+declare -A hostile=(
+    [framing]='framing utf8 close' [buffers]='framing' [deflate]='deflate' [handshake]='handshake'
+)
+
+cargo mutants --version > /dev/null 2>&1 || cargo install cargo-mutants --locked
+topics=("$@")
+((${#topics[@]})) || topics=(framing buffers deflate handshake)
+for topic in "${topics[@]}"; do
+    [[ -v files[$topic] ]] || { sed -n '/^# A topic/s/^# //p' "$0" >&2; exit 2; }
+done
+
+work=$PWD/${CARGO_TARGET_DIR:-target}/mutants
+[[ ${CARGO_TARGET_DIR:-} != /* ]] || work=$CARGO_TARGET_DIR/mutants
+mkdir -p "$work"
+rm -rf "${work:?}/copy"
+git clone --quiet . "$work/copy"
+# Fewer cases of each property, as there are many mutants. And one that fetches memory for ever must not take it all.
+export CARGO_TARGET_DIR=$work/target CARGO_PROFILE_MUTANTS_INCREMENTAL=true PROPTEST_CASES=16
+ulimit -v 12000000
+
+# pass TOPIC TESTS [FILTER...]: what survives is in $work/TOPIC.
+pass() {
+    local topic=$1 tests=$2 file options=() status=0
+    shift 2
+    for file in ${files[$topic]}; do options+=(-f "$file"); done
+    for file in $tests; do options+=("-C=--test=$file"); done
+    (($#)) || options+=(-C=--lib)
+    (($#)) && options+=(-- -- "$@")
+    (
+        set -f
+        cd "$work/copy"
+        cargo mutants -o "$work/$topic" --in-place --iterate --baseline=skip --timeout 40 --build-timeout 300 \
+            --all-features --no-shuffle --colors never "${options[@]}"
+    ) > "$work/$topic.log" 2>&1 || status=$?
+    # 2 and 3: some survive, or run for ever, which is as good as a test that fails.
+    case $status in
+        0 | 2 | 3) ;;
+        *) tail "$work/$topic.log" >&2; exit 1 ;;
+    esac
+}
+
+# The names of mutants without where they stand in their files.
+names() { sed -nE 's/^(src[^:]*):[0-9]+:[0-9]+: (.*)/\1: \2/p' "$@" | sort -u; }
+
+status=0
+set -f
+for topic in "${topics[@]}"; do
+    rm -rf "${work:?}/$topic"
+    pass "$topic" "${quick[$topic]}"
+    pass "$topic" "${more[$topic]}"
+    # shellcheck disable=SC2086 # words
+    pass "$topic" hostile ${hostile[$topic]}
+    out=$work/$topic/mutants.out
+    if comm -23 <(names "$out/missed.txt") <(grep '^src' .ci/mutants.txt | sort -u) | grep .; then
+        echo "of $topic these survive, and .ci/mutants.txt does not explain them" >&2
+        status=1
+    else
+        echo "$topic: $(grep -c . "$out/missed.txt") survive, as explained in .ci/mutants.txt"
+    fi
+done
+exit $status
