@@ -18,7 +18,7 @@ declare -A files=(
     [handshake]='src/handshake/**'
 )
 declare -A quick=(
-    [framing]='section_5_framing section_7_closing limits_and_timers offer properties words'
+    [framing]='messages section_5_framing section_7_closing limits_and_timers offer properties words'
     [buffers]='allocations buffers blocking_memory read_sizes words'
     [deflate]='deflate_pool deflate_receive deflate_send deflate_negotiation buffers words'
     [handshake]='handshake_client handshake_server handshake_extensions deflate_negotiation words'

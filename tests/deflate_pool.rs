@@ -1,6 +1,12 @@
 //! Codecs between messages: who finds which one again, and what a pool keeps. Counted in allocations: a codec that
 //! has to be made is at least one.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_wrap,
+    reason = "a test may panic, and counts in small numbers"
+)]
 
 mod common;
 #[path = "common/counting.rs"]
