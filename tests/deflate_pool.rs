@@ -11,10 +11,13 @@
 mod common;
 #[path = "common/counting.rs"]
 mod counting;
+#[path = "common/deflate.rs"]
+mod deflate;
 
 use bytes::Buf;
 use common::{drain, give};
 use counting::{allocations, held};
+use deflate::noise;
 use sansock::deflate::{Agreed, Deflate, Pool};
 use sansock::{Config, Connection, Timestamp};
 
@@ -121,4 +124,22 @@ fn decoders_go_from_one_connection_to_the_next() {
     let ((), freed, _) = held(|| pool.clear());
     // Two of 47 KiB.
     assert!((-110_000..-90_000).contains(&freed), "{freed}");
+}
+
+#[test]
+fn a_compressor_keeps_up_to_64_kib_of_room_for_what_comes_out() {
+    for (len, room) in [(20_000, 20_000..40_001), (32_000, 32_000..64_001), (300_000, 0..1)] {
+        let ([mut server], _pool) = servers::<1>(1);
+        // From here on the window is full.
+        server.binary(&noise(40_000)).unwrap();
+        server.binary(&noise(300_000)).unwrap();
+        drain(&mut server);
+        server.handle_would_block();
+        let ((), kept, _) = held(|| {
+            server.binary(&noise(len)).unwrap();
+            drain(&mut server);
+            server.handle_would_block();
+        });
+        assert!(room.contains(&kept), "{kept} for {len}");
+    }
 }
