@@ -124,6 +124,26 @@ fn a_large_message_has_room_for_half_of_it_and_no_more_than_its_frame() {
 }
 
 #[test]
+fn what_a_frame_lacks_limits_the_room_only_if_the_message_ends_with_it() {
+    let part = |first: u8| [&[first, 127][..], &66_000u64.to_be_bytes(), &vec![7; 65_990]].concat();
+    for (first, size) in [(0x82, 10), (0x02, 65_990)] {
+        let mut client = client();
+        client.input().put_slice(&part(first));
+        client.handle_input(Timestamp::EPOCH);
+        assert!(client.poll_event().unwrap().is_none());
+        // Whatever had room already is full now.
+        let spare = client.read_buffer().chunk_mut().len().min(65_990);
+        assert!((size / 2..=size).contains(&spare), "{spare} for {first:#x}");
+    }
+    // Nor does a frame that is complete.
+    let mut client = client();
+    give(&mut client, &[plain(0x02, b"x"), plain(0x80, b"y")].concat());
+    take(&mut client, 2);
+    give(&mut client, &plain(0x82, &[7; 1000]).repeat(70));
+    assert!(client.read_buffer().remaining_mut() >= 2 * KIB);
+}
+
+#[test]
 fn headers_of_small_fragments_take_no_room() {
     let mut server = common::server();
     give(&mut server, &common::masked(0x02, b"x"));

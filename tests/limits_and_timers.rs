@@ -285,3 +285,41 @@ fn the_output_of_a_connection_has_what_its_receiving_half_was_told() {
     server.halves().0.handle_timeout(Timestamp::EPOCH + Duration::from_secs(20));
     assert_eq!(common::output(&mut server), b"\x89\0");
 }
+
+#[test]
+fn a_message_keeps_a_connection_from_idling_however_it_comes() {
+    let whole = masked(0x82, b"data");
+    let fragments = [masked(0x02, b"da"), masked(0x80, b"ta")].concat();
+    for (delivery, bytes, cuts) in [
+        (Delivery::Messages, &whole, usize::MAX),
+        (Delivery::Messages, &whole, 1),
+        (Delivery::Messages, &fragments, usize::MAX),
+        (Delivery::Chunks, &whole, 3),
+        (Delivery::Chunks, &fragments, 1),
+    ] {
+        let mut server = server_with(|config| {
+            (config.delivery, config.idle_timeout, config.ping_interval) =
+                (delivery, Some(60 * SECOND), None);
+        })();
+        server.handle_timeout(Timestamp::EPOCH + 30 * SECOND);
+        for part in bytes.chunks(cuts.min(bytes.len())) {
+            server.input().put_slice(part);
+            server.handle_input(Timestamp::EPOCH + 30 * SECOND);
+            while server.poll_event().unwrap().is_some() {}
+        }
+        assert_eq!(server.poll_timeout(), Some(Timestamp::EPOCH + 90 * SECOND), "{delivery:?}, by {cuts}");
+        // A ping does not.
+        server.input().put_slice(&masked(0x89, b""));
+        server.handle_input(Timestamp::EPOCH + 40 * SECOND);
+        assert!(server.poll_event().unwrap().is_some());
+        assert_eq!(server.poll_timeout(), Some(Timestamp::EPOCH + 90 * SECOND));
+    }
+}
+
+#[test]
+fn after_the_end_of_the_transport_there_is_nothing_to_read() {
+    let mut server = server();
+    assert!(server.wants_input());
+    server.handle_eof();
+    assert!(!server.wants_input());
+}
