@@ -323,3 +323,16 @@ fn after_the_end_of_the_transport_there_is_nothing_to_read() {
     server.handle_eof();
     assert!(!server.wants_input());
 }
+
+#[test]
+fn a_peer_that_pings_and_takes_no_pong_is_not_read_from_any_more() {
+    // Seven pongs wait, one is the newest, and what it replaces counts as if it waited.
+    let mut server = server_with(|config| config.output_high_water = 72 * (14 + 125))();
+    for count in 1..=200 {
+        give(&mut server, &masked(0x89, &[7; 125]));
+        assert!(server.poll_event().unwrap().is_some());
+        assert_eq!(server.wants_input(), count <= 7 + 1 + 72, "{count}");
+    }
+    drain(&mut server);
+    assert!(server.wants_input());
+}
