@@ -207,36 +207,28 @@ impl Inflating {
     fn append_tail(&mut self) -> Result<(), Error> {
         const BEHIND: u8 = 0x01;
         let [first, second, third, fourth] = TAIL;
-        let input = [first, second, third, fourth, BEHIND];
         let before = self.message.made;
-        let mut done = 0;
-        let is_as_left = loop {
-            let step = self.step(input.get(done..).unwrap_or_default(), Stop::AtBlockEnd, LEAST_ROOM)?;
-            done += step.used;
-            if self.message.made > before {
-                return Err(Error::Deflate(DeflateError::Truncated));
-            }
-            match step.outcome {
-                Outcome::GoOn if done == TAIL.len() => break true,
-                Outcome::GoOn if done < TAIL.len() => {}
-                Outcome::BadLength if self.message.has_tail(done) => break false,
-                _ => return Err(Error::Deflate(DeflateError::Truncated)),
-            }
+        let step = self.step(&[first, second, third, fourth, BEHIND], Stop::AtBlockEnd, LEAST_ROOM)?;
+        let is_as_left = match step.outcome {
+            _ if self.message.made > before => return Err(Error::Deflate(DeflateError::Truncated)),
+            Outcome::GoOn if step.used == TAIL.len() => true,
+            Outcome::BadLength if self.message.has_tail(step.used) => false,
+            _ => return Err(Error::Deflate(DeflateError::Truncated)),
         };
         self.message.is_ready = is_as_left && self.goes_on() && self.is_at_byte();
         Ok(())
     }
 
     /// Whether the decoder stands at the beginning of a byte. If the tail was made the end of another block
-    /// than a stored one, it stands behind some of the ones that the tail ends with: then an empty block is
-    /// none.
+    /// than a stored one, it stands behind some of the ones that the tail ends with: then the first of those
+    /// that are left says that an empty block is the last one.
     fn is_at_byte(&mut self) -> bool {
         let [first, second, third, fourth] = TAIL;
         let input = [0x00, first, second, third, fourth];
         let mut inflater = self.take_inflater();
         let done = inflater.inflate(&input, &mut [0; 8], Stop::Never);
         self.inflater = Some(inflater);
-        done.outcome == Outcome::GoOn && (done.used, done.made) == (5, 0)
+        done.outcome == Outcome::GoOn
     }
 
     /// Notes in the history what is inflated, before it is handed out or needed.
