@@ -161,7 +161,13 @@ fn section_5_5_3_a_pong_that_waits_goes_along_when_output_is_appended() {
     assert!(server.output().remaining() > 500);
     let (_, mut send) = server.split();
     let mut wire = send.fork();
+    let waits = send.buffered();
     wire.append(&mut send).unwrap();
+    // There, too, until the last byte of them.
+    for part in [0, waits - 1] {
+        wire.output().advance(part);
+        assert_eq!(wire.output().remaining(), waits - part);
+    }
     let mut bytes = Vec::new();
     while wire.output().has_remaining() {
         bytes.extend_from_slice(wire.output().chunk());
