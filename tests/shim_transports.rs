@@ -17,9 +17,10 @@ use std::time::Duration;
 use bytes::{Buf, BufMut};
 use common::Seen;
 use io::{End, Peer, client_machine, config, duplex, guard, server_machine};
-use opening::{NOW, client, read_head, response_with};
+use opening::{GOOD, NOW, client, head, read_head, response_with};
 use sansock::handshake::HandshakeError;
 use sansock::handshake::client::{ClientRequest, Outcome};
+use sansock::handshake::server::Accept;
 use sansock::tokio as asynchronous;
 use sansock::{CloseCode, Config, blocking, blocking::Error};
 use serving::Shim;
@@ -189,4 +190,30 @@ fn section_7_1_1_a_blocking_client_waits_for_the_server_to_end_the_transport() {
         // It must not keep the server waiting until the application drops the socket.
         assert!(peer.end.is_ended());
     }
+}
+
+#[tokio::test]
+async fn section_4_2_2_what_the_application_accepts_with_is_in_the_answer_of_both_shims() {
+    let _guard = guard();
+    let fields = [&GOOD[..], &[("Sec-WebSocket-Protocol", "v1.chat, v2.chat")]].concat();
+    let request = head("GET /chat HTTP/1.1", &fields);
+    let accept = || Accept::new().protocol("v2.chat").header("Set-Cookie", "seen=1").unwrap();
+    let assert_has_all = |near: &End| {
+        let answer = String::from_utf8(near.pull(WIDE)).unwrap();
+        for line in ["HTTP/1.1 101", "Sec-WebSocket-Protocol: v2.chat\r\n", "Set-Cookie: seen=1\r\n"] {
+            assert!(answer.contains(line), "{answer}");
+        }
+    };
+
+    let (near, far) = duplex(WIDE);
+    near.push(request.as_bytes());
+    let incoming = asynchronous::accept_request(far, Config::default()).await.unwrap();
+    incoming.accept(accept()).await.unwrap();
+    assert_has_all(&near);
+
+    let (near, far) = duplex(WIDE);
+    near.push(request.as_bytes());
+    let incoming = blocking::accept_request(far, Config::default()).unwrap();
+    incoming.accept(accept()).unwrap();
+    assert_has_all(&near);
 }
