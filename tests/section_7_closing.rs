@@ -204,6 +204,23 @@ fn section_5_5_2_a_pong_that_waits_for_others_to_be_written_outlives_the_close_f
 }
 
 #[test]
+fn section_5_5_2_a_pong_that_is_owed_comes_before_the_close_for_idling() {
+    let mut config = Config::default();
+    config.idle_timeout = Some(Duration::from_secs(1));
+    let (mut receive, mut send) = Connection::server(config, Timestamp::EPOCH).split();
+    receive.input().put_slice(&masked(0x89, b"?"));
+    receive.handle_input(Timestamp::EPOCH);
+    assert!(receive.poll_event().unwrap().is_some());
+    receive.handle_timeout(Timestamp::EPOCH + Duration::from_secs(1));
+    while let Some(control) = receive.poll_control() {
+        send.handle_control(control);
+    }
+    let waits = send.buffered();
+    let expected = [plain(0x8a, b"?"), plain(0x88, &1000u16.to_be_bytes())].concat();
+    assert_eq!(send.output().copy_to_bytes(waits)[..], expected);
+}
+
+#[test]
 fn section_5_5_1_messages_arrive_until_the_peer_has_answered() {
     let mut pair = Pair::new();
     pair.server.text("on its way").unwrap();
