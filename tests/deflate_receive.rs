@@ -241,6 +241,17 @@ fn section_10_4_a_compressed_message_of_exactly_the_limit_passes_however_it_ends
 }
 
 #[test]
+fn section_10_4_an_uncompressed_message_has_the_limit_itself() {
+    for (len, passes) in [(1000, true), (1001, false)] {
+        let content = noise(len);
+        let expected = if passes { binary(&content) } else { Seen::Failed(Error::TooBig) };
+        assert_eq!(both_see_with(&[(0x82, &content)], &limited(1000), ""), std::slice::from_ref(&expected));
+        let parts = [(0x02, &content[..900]), (0x80, &content[900..])];
+        assert_eq!(both_see_with(&parts, &limited(1000), ""), [expected]);
+    }
+}
+
+#[test]
 fn section_10_4_a_compressed_message_may_be_an_eighth_and_64_kib_longer_than_the_limit() {
     const LIMIT: u64 = 80_000;
     let most = LIMIT + LIMIT / 8 + (64 << 10);
