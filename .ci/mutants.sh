@@ -24,7 +24,8 @@ declare -A quick=(
     [handshake]='handshake_client handshake_server handshake_extensions deflate_negotiation words'
 )
 declare -A more=(
-    [framing]='allocations blocking_shim deflate_negotiation deflate_receive handshake_client handshake_server
+    [framing]='allocations blocking_shim deflate_negotiation deflate_receive deflate_send handshake_client handshake_server
+        hostile_resources_memory
         relay tokio_memory tokio_shim'
     [buffers]='relay section_5_framing streaming_memory tokio_memory tokio_shim'
     [deflate]='deflate_differential deflate_memory deflate_shims'

@@ -161,6 +161,28 @@ fn section_7_1_1_takeover_goes_on_where_others_had_the_compressor_in_between() {
 }
 
 #[test]
+fn section_6_1_fragments_are_compressed_as_the_first_one_is() {
+    for uncompressed in [true, false] {
+        let (mut server, mut client) = (server(""), client(""));
+        if uncompressed {
+            server.uncompressed();
+        }
+        for _ in 0..3 {
+            server.fragment(&noise(100)[..]).unwrap();
+        }
+        server.last_fragment(&noise(100)[..]).unwrap();
+        // The next message is compressed in any case.
+        server.binary(&[7; 100]).unwrap();
+        let bytes = output(&mut server);
+        let first = frames(&bytes).iter().map(|frame| frame.0).collect::<Vec<_>>();
+        assert_eq!(first, [!uncompressed, false, false, false, true]);
+        client.input().put_slice(&bytes);
+        client.handle_input(Timestamp::EPOCH);
+        assert_eq!(events(&mut client), [binary(&noise(100).repeat(4)), binary(&[7; 100])]);
+    }
+}
+
+#[test]
 fn a_message_is_compressed_from_the_threshold_on() {
     let mut server = with_threshold(100);
     for (len, is_compressed) in [(0, false), (99, false), (100, true), (101, true)] {
