@@ -377,3 +377,31 @@ fn a_frame_under_way_moves_with_its_connection_from_buffer_to_buffer() {
     }
     assert_eq!(seen, [binary(&data)]);
 }
+
+#[test]
+fn text_is_relayed_as_data_is_masked_by_a_client_and_from_where_it_stands_by_a_server() {
+    for len in [10, 20_000] {
+        let said = "t".repeat(len);
+        for by_client in [true, false] {
+            let mut from = server();
+            let mut to = if by_client { client() } else { server() };
+            give(&mut from, &masked(0x81, said.as_bytes()));
+            let event = from.poll_event().unwrap().unwrap();
+            let Event::Text(text) = &event else { panic!("{event:?}") };
+            let stood = text.as_ptr();
+            to.halves().1.relay(event).unwrap();
+            if !by_client {
+                let head = if len < 126 { 2 } else { 4 };
+                to.output().advance(head);
+                let is_shared = to.output().chunk().as_ptr() == stood;
+                assert_eq!(is_shared, len > 125, "{len}");
+                continue;
+            }
+            let bytes = output(&mut to);
+            assert_eq!(bytes[1] & 0x80, 0x80, "a client masks");
+            let mut peer = server();
+            give(&mut peer, &bytes);
+            assert!(matches!(peer.poll_event(), Ok(Some(Event::Text(text))) if *text == *said));
+        }
+    }
+}
