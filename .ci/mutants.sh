@@ -24,9 +24,8 @@ declare -A quick=(
     [handshake]='handshake_client handshake_server handshake_extensions deflate_negotiation words'
 )
 declare -A more=(
-    [framing]='allocations blocking_shim deflate_negotiation deflate_receive deflate_send handshake_client handshake_server
-        hostile_resources_memory
-        relay tokio_memory tokio_shim'
+    [framing]='allocations blocking_shim deflate_negotiation deflate_receive deflate_send handshake_client
+        handshake_server hostile_resources_memory relay tokio_memory tokio_shim'
     [buffers]='relay section_5_framing streaming_memory tokio_memory tokio_shim'
     [deflate]='deflate_differential deflate_memory deflate_shims'
     [handshake]='blocking_shim deflate_shims hostile_memory tokio_shim'
@@ -43,8 +42,7 @@ for topic in "${topics[@]}"; do
     [[ -v files[$topic] ]] || { sed -n '/^# A topic/s/^# //p' "$0" >&2; exit 2; }
 done
 
-work=$PWD/${CARGO_TARGET_DIR:-target}/mutants
-[[ ${CARGO_TARGET_DIR:-} != /* ]] || work=$CARGO_TARGET_DIR/mutants
+work=$(realpath -m "${CARGO_TARGET_DIR:-target}")/mutants
 mkdir -p "$work"
 rm -rf "${work:?}/copy"
 git clone --quiet . "$work/copy"
@@ -58,8 +56,7 @@ pass() {
     shift 2
     for file in ${files[$topic]}; do options+=(-f "$file"); done
     for file in $tests; do options+=("-C=--test=$file"); done
-    (($#)) || options+=(-C=--lib)
-    (($#)) && options+=(-- -- "$@")
+    if (($#)); then options+=(-- -- "$@"); else options+=(-C=--lib); fi
     (
         set -f
         cd "$work/copy"
