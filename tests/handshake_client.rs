@@ -459,7 +459,15 @@ fn rfc_9112_6_3_the_body_of_a_refusal_ends_where_its_length_says() {
     assert_eq!(refused("Content-Length: 0\r\n", "HTTP/1.1 101 x\r\n\r\n"), "");
     assert_eq!(refused("Content-Length: 20000\r\n", &"x".repeat(20_000)).len(), 16 << 10);
 
-    // Where the length means nothing, the body is what came with the head.
+    // Said twice is as good as once.
+    for fields in ["Content-Length: 3, 3\r\n", "Content-Length: 3\r\nContent-Length: 3,3\r\n"] {
+        assert_eq!(refused(fields, "not you"), "not", "{fields:?}");
+    }
+    // More than a number can be is more than is waited for.
+    let large = "Content-Length: 99999999999999999999999\r\n";
+    assert_eq!(refused(large, &"x".repeat(20_000)).len(), 16 << 10);
+
+    // Where nothing says how long it is, the body is what came with the head.
     let blob = |fields: &str| {
         let response = format!("HTTP/1.1 403 Forbidden\r\n{fields}\r\n5\r\nnot y");
         let Opened::Refused { body, .. } = client_of(&Config::default(), &[response.as_bytes()]) else {
@@ -467,7 +475,48 @@ fn rfc_9112_6_3_the_body_of_a_refusal_ends_where_its_length_says() {
         };
         body
     };
-    for fields in ["Transfer-Encoding: chunked\r\nContent-Length: 3\r\n", "Content-Length: +3\r\n", ""] {
-        assert_eq!(blob(fields), b"5\r\nnot y", "{fields:?}");
+    for length in ["", "Content-Length: 3\r\n", "Content-Length: +3\r\n"] {
+        assert_eq!(blob(&format!("Transfer-Encoding: chunked\r\n{length}")), b"5\r\nnot y", "{length:?}");
+    }
+    assert_eq!(blob(""), b"5\r\nnot y");
+}
+
+/// RFC 9112 §6.3: "If a message is received without Transfer-Encoding and with an invalid Content-Length
+/// header field, then the message framing is invalid [...] If it is in a response message received by a user
+/// agent, the user agent MUST close the connection to the server and discard the received response."
+#[test]
+fn rfc_9112_6_3_a_refusal_of_two_lengths_or_none_is_malformed() {
+    for value in [
+        "+3",
+        "-3",
+        "",
+        "3,",
+        "3 3",
+        "0x3",
+        "3.0",
+        "3, 4",
+        "4\r\nContent-Length: 3",
+        "3\r\nContent-Length: x",
+    ] {
+        let response = format!("HTTP/1.1 403 Forbidden\r\nContent-Length: {value}\r\n\r\nnot you");
+        let Opened::Failed { error, .. } = client_opens(&Config::default(), &response) else {
+            panic!("a refusal of {value:?}");
+        };
+        assert_eq!(error, HandshakeError::Malformed, "{value:?}");
+    }
+}
+
+/// RFC 9112 §6.3: a 204 and a 304 end with the empty line, "regardless of the header fields present".
+#[test]
+fn rfc_9112_6_3_a_204_and_a_304_have_no_body_whatever_they_say() {
+    for status in [204, 304] {
+        for field in ["Content-Length: 5", "Content-Length: +5", "Transfer-Encoding: chunked", "X: y"] {
+            let response = format!("HTTP/1.1 {status} x\r\n{field}\r\n\r\nhello");
+            let Opened::Refused { status: seen, body, .. } = client_opens(&Config::default(), &response)
+            else {
+                panic!("no refusal");
+            };
+            assert_eq!((seen, body), (status, vec![]), "{field}");
+        }
     }
 }

@@ -210,9 +210,7 @@ impl Setup {
         assert!(it.reason().as_bytes() == head.start[2] || !head.start[2].is_ascii());
         assert!(it.reason().is_ascii());
         // What came of the body, up to the end that was announced, and within the limit.
-        let length = head.all("content-length").first().and_then(|len| std::str::from_utf8(len).ok());
-        let length = length.filter(|len| !len.starts_with('+') && head.all("transfer-encoding").is_empty());
-        let length = length.and_then(|len| len.parse::<usize>().ok());
+        let length = body_length(&head).expect("one length, or none");
         let most = length.unwrap_or(usize::MAX).min(self.config.max_head);
         let came = &wire[end..given];
         assert_eq!(it.body(), &came[..came.len().min(most)]);
@@ -286,6 +284,9 @@ impl Setup {
         sure(version.is_none() || status_of(status).is_none() || !is_reason(reason), Malformed);
         sure(version.is_some_and(|version| version != (1, 1)), ResponseVersion);
         sure(head.fields.len() > self.config.max_headers, TooManyHeaders);
+        if status_of(status) != Some(101) {
+            sure(body_length(head).is_err(), Malformed);
+        }
         let upgrade = head.only("upgrade");
         sure(!upgrade.is_some_and(|value| value.eq_ignore_ascii_case(b"websocket")), ResponseUpgrade);
         sure(!head.names("connection", "upgrade"), ResponseConnection);
@@ -304,6 +305,29 @@ fn is_interim(head: &Head<'_>) -> bool {
     head::version(head.start[0]).is_some_and(|(major, minor)| major == 1 && minor <= 1)
         && matches!(status_of(head.start[1]), Some(100 | 102..200))
         && is_reason(head.start[2])
+}
+
+/// RFC 9112 §6.3: how long the body of a refusal says it is; `Err` if its framing is invalid.
+fn body_length(head: &Head<'_>) -> Result<Option<usize>, ()> {
+    if matches!(status_of(head.start[1]), Some(204 | 304)) {
+        return Ok(Some(0));
+    }
+    if !head.all("transfer-encoding").is_empty() {
+        return Ok(None);
+    }
+    let values = head.all("content-length").join(&b","[..]);
+    if head.all("content-length").is_empty() {
+        return Ok(None);
+    }
+    let text = String::from_utf8(values).map_err(|_| ())?;
+    let mut lengths = text.split(',').map(|value| {
+        let digits = value.trim_matches([' ', '\t']);
+        let is_number = !digits.is_empty() && digits.chars().all(|digit| digit.is_ascii_digit());
+        // The same number may have zeros before it.
+        if is_number { Ok(digits.parse().unwrap_or(usize::MAX)) } else { Err(()) }
+    });
+    let first = lengths.next().expect("a piece")?;
+    lengths.all(|length| length == Ok(first)).then_some(Some(first)).ok_or(())
 }
 
 /// Three digits, the first of which is not 0.

@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::handshake::error::HandshakeError;
-use crate::handshake::field::names;
+use crate::handshake::field::{elements, names};
 use crate::handshake::head::{Headers, ResponseParts};
 
 /// Judges a 101: the subprotocol, if the server chose one. The extensions are left to
@@ -60,14 +60,42 @@ fn protocol<'a>(headers: &Headers, offered: &'a [String]) -> Result<Option<&'a s
     }
 }
 
-/// How long the body of a refusal says it is, if it says so.
-pub(super) fn content_length(head: &ResponseParts) -> Option<usize> {
+/// How long the body of a refusal is, if the response says so.
+///
+/// Fails if it says so in two ways.
+pub(super) fn body_length(head: &ResponseParts) -> Result<Option<usize>, HandshakeError> {
+    // RFC 9112 §6.3: "any response with a 1xx (Informational), 204 (No Content), or 304 (Not Modified)
+    // status code is always terminated by the first empty line after the header fields, regardless of the
+    // header fields present in the message".
+    if matches!(head.status, 204 | 304) {
+        return Ok(Some(0));
+    }
     // RFC 9112 §6.3: "If a message is received with both a Transfer-Encoding and a Content-Length header
     // field, the Transfer-Encoding overrides the Content-Length."
     if head.headers.first("transfer-encoding").is_some() {
+        return Ok(None);
+    }
+    let mut length = None;
+    for element in head.headers.all("content-length").flat_map(elements) {
+        // RFC 9112 §6.3: "If a message is received without Transfer-Encoding and with an invalid
+        // Content-Length header field, then the message framing is invalid and the recipient MUST treat it
+        // as an unrecoverable error, unless the field value can be successfully parsed as a comma-separated
+        // list [...], all values in the list are valid, and all values in the list are the same".
+        let value = decimal(element).ok_or(HandshakeError::Malformed)?;
+        if length.is_some_and(|other| other != value) {
+            return Err(HandshakeError::Malformed);
+        }
+        length = Some(value);
+    }
+    Ok(length)
+}
+
+/// The number, or the largest if it is larger than that.
+fn decimal(digits: &[u8]) -> Option<usize> {
+    // RFC 9110 §8.6: "Content-Length = 1*DIGIT [...] a recipient MUST anticipate potentially large decimal
+    // numerals and prevent parsing errors due to integer conversion overflows".
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
         return None;
     }
-    // RFC 9110 §8.6: "Content-Length = 1*DIGIT"; a number to Rust may have a sign.
-    let length = core::str::from_utf8(head.headers.first("content-length")?).ok()?;
-    if length.starts_with('+') { None } else { length.parse().ok() }
+    Some(core::str::from_utf8(digits).ok()?.parse().unwrap_or(usize::MAX))
 }

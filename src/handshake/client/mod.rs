@@ -140,7 +140,7 @@ impl Handshake {
                 // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
                 // handles the response per HTTP [RFC2616] procedures."
                 _ => {
-                    let length = check::content_length(&head);
+                    let length = check::body_length(&head).map_err(|error| self.intake.fail(error))?;
                     let end = length.unwrap_or(usize::MAX).min(self.max_body);
                     self.refused = Some(Refusal { head, wanted: length.map_or(0, |_| end), end });
                     return Ok(self.refuse());
