@@ -244,7 +244,7 @@ fn hostile_24_answers_that_a_client_fails() {
     assert_eq!(judged("permessage-bzip2", &plain), Err(HandshakeError::ExtensionNotOffered));
     assert_eq!(judged("permessage-deflate, mux", &plain), Err(HandshakeError::ExtensionNotOffered));
     for malformed in ["", ",", "permessage-deflate;", "permessage-deflate; =", "permessage deflate"] {
-        assert_eq!(judged(malformed, &plain), Err(HandshakeError::Extensions), "{malformed:?}");
+        assert_eq!(judged(malformed, &plain), Err(HandshakeError::ResponseExtensions), "{malformed:?}");
     }
     // The fields of a head are one list.
     let offers: Vec<_> = Offer::all_of(&plain).collect();
@@ -253,7 +253,7 @@ fn hostile_24_answers_that_a_client_fails() {
         agree([&b"permessage-deflate"[..], b"permessage-deflate"], &offers),
         Err(HandshakeError::Deflate(Repeated))
     );
-    assert_eq!(agree([&b""[..], b" ,"], &offers), Err(HandshakeError::Extensions));
+    assert_eq!(agree([&b""[..], b" ,"], &offers), Err(HandshakeError::ResponseExtensions));
     // With a fallback, less will do.
     let fallback = deflate(|deflate| {
         *deflate = demanding.clone();

@@ -92,6 +92,7 @@ fn of_handshakes() -> Rules {
         (HandshakeError::Accept, "RFC 6455 section 4.1"),
         (HandshakeError::ProtocolNotOffered, "RFC 6455 section 4.1"),
         (HandshakeError::ExtensionNotOffered, "RFC 6455 section 4.1"),
+        (HandshakeError::ResponseExtensions, "RFC 6455 section 9.1"),
     ]);
     let urls = rules([
         (UrlError::Scheme, "RFC 6455 section 3"),

@@ -244,14 +244,14 @@ pub fn agree<'a>(
             return Err(HandshakeError::ExtensionNotOffered);
         }
         for element in extension::parse(value) {
-            let element = element.map_err(|_| HandshakeError::Extensions)?;
+            let element = element.map_err(|_| HandshakeError::ResponseExtensions)?;
             if agreed.replace(agree_to(&element, offers)?).is_some() {
                 return Err(HandshakeError::Deflate(InvalidParam::Repeated));
             }
         }
     }
     // RFC 6455 §9.1: "extension-list = 1#extension"
-    if is_there && agreed.is_none() { Err(HandshakeError::Extensions) } else { Ok(agreed) }
+    if is_there && agreed.is_none() { Err(HandshakeError::ResponseExtensions) } else { Ok(agreed) }
 }
 
 fn agree_to(element: &extension::Offer<'_>, offers: &[Offer]) -> Result<Agreed, HandshakeError> {

@@ -73,6 +73,8 @@ pub enum HandshakeError {
     ProtocolNotOffered,
     /// The server chose an extension that was not offered (RFC 6455 §4.1).
     ExtensionNotOffered,
+    /// The server's `Sec-WebSocket-Extensions` is not a list of extensions (RFC 6455 §9.1).
+    ResponseExtensions,
     /// The server's answer to the offer of permessage-deflate is malformed or goes beyond the offer (RFC
     /// 7692 §7).
     #[cfg(feature = "deflate")]
@@ -107,7 +109,8 @@ impl HandshakeError {
             | HandshakeError::ResponseConnection
             | HandshakeError::Accept
             | HandshakeError::ProtocolNotOffered
-            | HandshakeError::ExtensionNotOffered => None,
+            | HandshakeError::ExtensionNotOffered
+            | HandshakeError::ResponseExtensions => None,
             #[cfg(feature = "deflate")]
             HandshakeError::Deflate(_) => None,
         }
@@ -149,6 +152,9 @@ impl fmt::Display for HandshakeError {
             }
             HandshakeError::ExtensionNotOffered => {
                 "the server chose an extension that was not offered (RFC 6455 section 4.1)"
+            }
+            HandshakeError::ResponseExtensions => {
+                "the server's Sec-WebSocket-Extensions is malformed (RFC 6455 section 9.1)"
             }
             #[cfg(feature = "deflate")]
             HandshakeError::Deflate(error) => return error.fmt(f),

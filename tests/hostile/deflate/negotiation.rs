@@ -132,7 +132,7 @@ fn hostile_66_a_value_that_is_no_token_is_no_list_of_extensions() {
     for empty in ["=", "=\"\"", "=\"15", "= ,"] {
         assert_eq!(
             judged(&format!("{PLAIN}; server_max_window_bits{empty}")),
-            Err(HandshakeError::Extensions)
+            Err(HandshakeError::ResponseExtensions)
         );
     }
 }
