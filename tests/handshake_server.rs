@@ -64,10 +64,10 @@ fn accept(bytes: impl AsRef<[u8]>) -> Request {
 
 /// The error, the same in every delivery, each time answered with its status and a close.
 fn rejected(config: &Config, bytes: impl AsRef<[u8]>) -> HandshakeError {
+    let is_head = bytes.as_ref().starts_with(b"HEAD ");
     let mut errors = deliveries(bytes.as_ref()).into_iter().map(|pieces| {
         let rejection = feed(config, &pieces).0.expect_err("illegal");
-        let (error, is_head) =
-            (rejection.error(), rejection.head().is_some_and(|head| head.method() == "HEAD"));
+        let error = rejection.error();
         let (start, fields, body) = parts(rejection.into_output());
         let status = error.status().expect("somebody is there to be told");
         assert!(start.starts_with(&format!("HTTP/1.1 {status} ")), "{start}");
@@ -164,6 +164,11 @@ fn rfc_6265_4_2_1_cookies() {
     let request = accept(with("Cookie", &["a=1; b=x=y;c= 3 ;; =4; 5; d=", "\u{1f36a}=\"q\""]));
     let found: Vec<_> = request.cookies().collect();
     assert_eq!(found, [("a", "1"), ("b", "x=y"), ("c", "3"), ("d", ""), ("\u{1f36a}", "\"q\"")]);
+    // One that cannot be read hides none of the others.
+    let mut head = with("Cookie", &["session=7; x=?; y=8"]).into_bytes();
+    let place = head.iter().position(|byte| *byte == b'?').unwrap();
+    head[place] = 0xff;
+    assert_eq!(accept(head).cookies().collect::<Vec<_>>(), [("session", "7"), ("y", "8")]);
 }
 
 #[test]
@@ -637,6 +642,21 @@ fn hostile_20_responses() {
     // The answer to a HEAD has the head alone, and a 204 has no body.
     let (_, fields, body) = parts(blob(&head("HEAD / HTTP/1.1", &GOOD)).unwrap_err().respond(response()));
     assert!(fields.contains(&("Content-Length".into(), "2".into())) && body.is_empty());
+    // Also if that head could not be read, or never came.
+    let long = format!("HEAD /{} HTTP/1.1", "x".repeat(9 << 10));
+    for text in [&*head(&long, &GOOD), "HEAD / HTTP/1.1\r\nno field\r\n\r\n", "HEAD / HTTP/2.0\r\n\r\n"] {
+        let rejection = blob(text).unwrap_err();
+        assert!(rejection.head().is_none());
+        let (_, fields, body) = parts(rejection.into_output());
+        let length = fields.iter().find(|(name, _)| name == "Content-Length").unwrap();
+        assert!(length.1 != "0" && body.is_empty(), "{text:.40}");
+    }
+    let mut waiting = Handshake::new(Config::default(), NOW);
+    waiting.input().put_slice(b"HEAD / HTTP/1.1\r\n");
+    assert!(waiting.poll().unwrap().is_none());
+    waiting.handle_timeout(waiting.poll_timeout().unwrap());
+    let (start, _, body) = parts(waiting.poll().unwrap_err().into_output());
+    assert!(start.starts_with("HTTP/1.1 408 ") && body.is_empty());
     let (_, fields, body) = parts(accept(with("X", &[])).reject(Response::new(204).unwrap().body("no")));
     assert!(fields == [("Connection".into(), "close".into())] && body.is_empty());
 }

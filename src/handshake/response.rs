@@ -85,8 +85,8 @@ impl Response {
         Some(response.body(format!("{error}\n")))
     }
 
-    /// The response to a request of this method.
-    pub(super) fn into_output(self, method: &str) -> Output {
+    /// The response to a request, without content if that is a HEAD.
+    pub(super) fn into_output(self, is_head: bool) -> Output {
         let is_empty = matches!(self.status, 204 | 205 | 304);
         let mut head = Lines::default();
         // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option".
@@ -98,7 +98,7 @@ impl Response {
         let mut output =
             Output::from([start.as_bytes(), head.as_bytes(), self.lines.as_bytes(), b"\r\n"].concat());
         // RFC 9110 §9.3.2: "the server MUST NOT send content in the response" to a HEAD.
-        if !is_empty && method != "HEAD" && !self.body.is_empty() {
+        if !is_empty && !is_head && !self.body.is_empty() {
             output.splice(self.body, 0);
         }
         output

@@ -49,6 +49,8 @@ const MAX_REQUEST_LINE: usize = 8 << 10;
 pub struct Handshake {
     config: Config,
     intake: Intake,
+    /// The request begins as a HEAD does, whatever else may be wrong with it.
+    is_head: bool,
 }
 
 impl Handshake {
@@ -57,7 +59,7 @@ impl Handshake {
     #[must_use]
     pub fn new(config: Config, now: Timestamp) -> Self {
         let intake = Intake::new(&config, MAX_REQUEST_LINE, now);
-        Handshake { config, intake }
+        Handshake { config, intake, is_head: false }
     }
 
     /// The buffer to append received bytes to.
@@ -76,11 +78,13 @@ impl Handshake {
     /// Fails as soon as the bytes cannot become a WebSocket request within the limits, and then for
     /// ever. The first rejection has the head, if there is one.
     pub fn poll(&mut self) -> Result<Option<Request>, Rejection> {
-        let Some(raw) = self.intake.poll()? else { return Ok(None) };
-        let head = RequestParts::parse(raw).map_err(|error| self.intake.fail(error))?;
+        self.is_head |= self.intake.pending().starts_with(b"HEAD ");
+        let rejection = |error, head| Rejection::new(error, head, self.is_head);
+        let Some(raw) = self.intake.poll().map_err(|error| rejection(error, None))? else { return Ok(None) };
+        let head = RequestParts::parse(raw).map_err(|error| rejection(self.intake.fail(error), None))?;
         match check::request(&head) {
             Ok(target) => Ok(Some(Request::new(head, target, self.config.clone(), self.intake.finish()))),
-            Err(error) => Err(Rejection::new(self.intake.fail(error), Some(RequestHead(head)))),
+            Err(error) => Err(rejection(self.intake.fail(error), Some(RequestHead(head)))),
         }
     }
 

@@ -33,11 +33,13 @@ use crate::output::Output;
 pub struct Rejection {
     error: HandshakeError,
     head: Option<RequestHead>,
+    /// The request is a HEAD, also if it has no head that could be read.
+    is_head: bool,
 }
 
 impl Rejection {
-    pub(super) fn new(error: HandshakeError, head: Option<RequestHead>) -> Self {
-        Rejection { error, head }
+    pub(super) fn new(error: HandshakeError, head: Option<RequestHead>, is_head: bool) -> Self {
+        Rejection { error, head, is_head }
     }
 
     /// What is wrong.
@@ -62,13 +64,13 @@ impl Rejection {
     /// Answers with a response of the application's.
     #[must_use]
     pub fn respond(self, response: Response) -> Output {
-        response.into_output(self.head.as_ref().map_or("", RequestHead::method))
+        response.into_output(self.is_head)
     }
 }
 
 impl From<HandshakeError> for Rejection {
     fn from(error: HandshakeError) -> Self {
-        Rejection::new(error, None)
+        Rejection::new(error, None, false)
     }
 }
 

@@ -103,9 +103,9 @@ impl Request {
     /// The cookies: names and values as they were sent (RFC 6265 §4.2.1). What has no name or is not
     /// UTF-8 is left out.
     pub fn cookies(&self) -> impl Iterator<Item = (&str, &str)> {
-        let values = self.head.headers.all("cookie").filter_map(|value| core::str::from_utf8(value).ok());
-        values.flat_map(|value| value.split(';')).filter_map(|pair| {
-            let (name, value) = pair.split_once('=')?;
+        let pairs = self.head.headers.all("cookie").flat_map(|value| value.split(|byte| *byte == b';'));
+        pairs.filter_map(|pair| {
+            let (name, value) = core::str::from_utf8(pair).ok()?.split_once('=')?;
             let white = [' ', '\t'];
             let (name, value) = (name.trim_matches(white), value.trim_matches(white));
             (!name.is_empty()).then_some((name, value))
@@ -156,7 +156,8 @@ impl Request {
     /// Refuses the request. Write the output, then close the transport.
     #[must_use]
     pub fn reject(self, response: Response) -> Output {
-        response.into_output(self.method())
+        // A request that can be accepted is a GET.
+        response.into_output(false)
     }
 
     /// A header field that was found to be ASCII.
