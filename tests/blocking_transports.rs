@@ -18,7 +18,7 @@ use io::{End, Peer, Step, client_machine, config, duplex, guard, poll_once, serv
 use sansock::blocking::{Error, Transport, WebSocket, accept, connect_over};
 use sansock::handshake::HandshakeError;
 use sansock::handshake::client::ClientRequest;
-use sansock::{Config, Error as Failure, tokio as asynchronous};
+use sansock::{CloseCode, Config, Error as Failure, Timer, tokio as asynchronous};
 
 const WIDE: usize = usize::MAX;
 
@@ -44,6 +44,13 @@ fn a_handshake_goes_on_where_it_was_interrupted() {
         answer.starts_with("HTTP/1.1 426 ") && answer.ends_with("(RFC 6455 section 4.2.1)\n"),
         "{answer}"
     );
+    assert!(near.is_ended(), "the client is told that this was all");
+
+    let (near, far) = duplex(WIDE);
+    near.next_flushes(&[Fail(ErrorKind::Interrupted)]);
+    far.end();
+    let outcome = connect_over(near, request(), Config::default());
+    assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::UnexpectedEof))), "{outcome:?}");
 }
 
 #[test]
@@ -55,17 +62,19 @@ fn a_request_that_would_block_is_an_error_of_the_transport() {
     assert!(far.pull(WIDE).is_empty());
 }
 
-/// A transport whose peer has ended its side, and never takes anything: each write waits for its timeout.
+/// A transport whose peer says this, ends its side, and never takes anything: each write waits for its timeout.
 #[derive(Default)]
 struct Stuck {
+    input: &'static [u8],
     write_timeout: Cell<Option<Duration>>,
     has_ended: bool,
 }
 
 impl Read for Stuck {
-    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
-        assert!(!std::mem::replace(&mut self.has_ended, true), "nothing comes after the end");
-        Ok(0)
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let len = self.input.read(buf)?;
+        assert!(len > 0 || !std::mem::replace(&mut self.has_ended, true), "nothing comes after the end");
+        Ok(len)
     }
 }
 
@@ -97,6 +106,86 @@ fn a_request_that_nobody_takes_is_given_up_in_time() {
     let short = config(|c| c.handshake_timeout = Duration::from_millis(40));
     let outcome = connect_over(Stuck::default(), request(), short).map(drop);
     assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::TimedOut))), "{outcome:?}");
+}
+
+#[test]
+fn an_answer_that_nobody_takes_is_given_up_in_time() {
+    let _guard = guard();
+    let short = config(|c| (c.handshake_timeout, c.ping_interval) = (Duration::from_millis(40), None));
+    let input = b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    let outcome = accept(Stuck { input, ..Stuck::default() }, short).map(drop);
+    assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::TimedOut))), "{outcome:?}");
+}
+
+/// A transport whose peer has been gone for so long that the kernel has given it up.
+#[cfg(target_os = "linux")]
+struct Gone {
+    to_read: bool,
+}
+
+#[cfg(target_os = "linux")]
+impl Gone {
+    const ETIMEDOUT: i32 = 110;
+
+    fn fail<T>(is_it: bool) -> std::io::Result<T> {
+        Err(if is_it {
+            std::io::Error::from_raw_os_error(Self::ETIMEDOUT)
+        } else {
+            ErrorKind::WouldBlock.into()
+        })
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Read for Gone {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        Gone::fail(self.to_read)
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Write for Gone {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        Gone::fail(!self.to_read)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(target_os = "linux")]
+impl Transport for Gone {}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_peer_that_the_kernel_has_given_up_is_gone_and_not_just_slow() {
+    let _guard = guard();
+    let is_gone =
+        |error: &Error| matches!(error, Error::Io(error) if error.raw_os_error() == Some(Gone::ETIMEDOUT));
+    let mut reading = WebSocket::over(Gone { to_read: true }, server_machine(Config::default()));
+    assert!(is_gone(&reading.next().unwrap_err()));
+    let mut writing = WebSocket::over(Gone { to_read: false }, server_machine(Config::default()));
+    assert!(is_gone(&writing.send("x").unwrap_err()));
+    assert!(is_io(writing.flush(), ErrorKind::BrokenPipe));
+}
+
+/// Signals that come faster than the clock is looked at must not keep anyone from looking at it.
+#[test]
+fn a_write_that_is_interrupted_for_ever_ends_with_the_closing_handshake() {
+    let _guard = guard();
+    let (_peer, end) = Peer::client(WIDE);
+    end.writes_always(&[Fail(ErrorKind::Interrupted)]);
+    let short = config(|c| c.close_timeout = Duration::from_millis(40));
+    let mut socket = WebSocket::over(end, server_machine(short));
+    let outcome = loop {
+        match socket.close(CloseCode::NORMAL, "") {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+            outcome => break outcome,
+        }
+    };
+    assert!(matches!(outcome, Err(Error::Connection(Failure::TimedOut(Timer::Closing)))), "{outcome:?}");
 }
 
 /// A stream does not wait for its peer to take what is written, or no longer than this.

@@ -89,7 +89,12 @@ transport!(std::os::unix::net::UnixStream);
 
 /// Whether an error says "not now".
 pub(super) fn is_would_block(error: &io::Error) -> bool {
-    matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
+    match error.kind() {
+        ErrorKind::WouldBlock => true,
+        // To Unix a timeout that was set is EAGAIN. ETIMEDOUT is the end of a connection whose peer is gone.
+        ErrorKind::TimedOut => cfg!(not(unix)) || error.raw_os_error().is_none(),
+        _ => false,
+    }
 }
 
 /// The clock, as the machine sees it, and the timeout that the transport has for it.
@@ -257,6 +262,8 @@ pub(super) struct Sink {
     unflushed: bool,
     /// Writes give up after [`SLICE`], because the application has set no timeout.
     sliced: bool,
+    /// Some of the output had to wait.
+    stalled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -280,17 +287,33 @@ impl Sink {
     pub(super) fn new(io: &impl Transport) -> Self {
         // Without a timeout a write may wait for ever: then so be it.
         let sliced = matches!(io.write_timeout(), Ok(None)) && io.set_write_timeout(Some(SLICE)).is_ok();
-        Sink { state: State::Open, unflushed: false, sliced }
+        Sink { state: State::Open, unflushed: false, sliced, stalled: false }
     }
 
     /// Writes all output, as far as it goes in a slice of time.
     ///
     /// Fails with `WouldBlock` if the application's own timeout passed or the transport does not
     /// block. Any other error drops the output: there is no place for it any more.
-    pub(super) fn flush(&mut self, io: &mut impl Transport, send: &mut SendHalf) -> io::Result<Flushed> {
+    ///
+    /// It also says whether the transport took some of what had to wait: a sign of life. Whatever has not to
+    /// wait goes into a buffer of the transport's or the kernel's, a keepalive ping too, whether or not the
+    /// peer is there.
+    pub(super) fn flush(
+        &mut self,
+        io: &mut impl Transport,
+        send: &mut SendHalf,
+    ) -> (io::Result<Flushed>, bool) {
         if !send.output().has_remaining() && self.is_settled() && self.state != State::Broken {
-            return Ok(Flushed::All);
+            return (Ok(Flushed::All), false);
         }
+        let before = send.output().written();
+        let flushed = self.flush_some(io, send);
+        let (moved, stalls) = (send.output().written() > before, send.output().has_remaining());
+        let waited = std::mem::replace(&mut self.stalled, stalls);
+        (flushed, moved && (waited || stalls))
+    }
+
+    fn flush_some(&mut self, io: &mut impl Transport, send: &mut SendHalf) -> io::Result<Flushed> {
         // Said again and again: whoever asks later must not believe that what was dropped has left.
         if self.state == State::Broken {
             send.output().clear();
@@ -349,23 +372,30 @@ impl Sink {
             };
             match written {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(len) => output.advance(len),
-                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Ok(len) => {
+                    output.advance(len);
+                    self.unflushed = true;
+                }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            self.unflushed = true;
-            // A peer that takes a little now and then must not keep the clock from being looked at.
-            if self.sliced && send.output().has_remaining() && started.elapsed() >= SLICE {
-                return Err(ErrorKind::WouldBlock.into());
+            if send.output().has_remaining() {
+                self.look(started)?;
             }
         }
         while self.unflushed {
             match io.flush() {
                 Ok(()) => self.unflushed = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => self.look(started)?,
                 Err(error) => return Err(error),
             }
         }
         Ok(())
+    }
+
+    /// Fails once it is time to look at the clock: neither a peer that takes a little now and then nor signals
+    /// must keep anyone from that.
+    fn look(&self, started: Instant) -> io::Result<()> {
+        if self.sliced && started.elapsed() >= SLICE { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
     }
 }

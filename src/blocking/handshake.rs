@@ -52,7 +52,8 @@ fn open(request: &ClientRequest, limit: Duration) -> Result<TcpStream, Error> {
             Err(error) => failed = error,
         }
     }
-    Err(failed.into())
+    let is_late = started.elapsed() >= limit;
+    Err(if is_late { HandshakeError::TimedOut.into() } else { failed.into() })
 }
 
 /// Connects over a transport of the caller's: TLS for `wss:` URLs, a proxy, a pipe.
@@ -68,10 +69,7 @@ where
     let limit = config.handshake_timeout;
     let mut handshake =
         client::Handshake::new(request, shim::with_pool(config), shim::seed()?, Timestamp::EPOCH);
-    write(&mut io, handshake.output(), limit).map_err(|error| match error.kind() {
-        io::ErrorKind::TimedOut => HandshakeError::TimedOut.into(),
-        _ => Error::Io(error),
-    })?;
+    write_within(limit, &mut io, handshake.output())?;
     loop {
         match handshake.poll()? {
             Some(Outcome::Established(established)) => {
@@ -107,6 +105,7 @@ pub fn accept<Io: Transport>(io: Io, config: Config) -> Result<WebSocket<Io>, Er
 pub fn accept_request<Io: Transport>(io: Io, config: Config) -> Result<Incoming<Io>, Error> {
     let mut io = io;
     let clock = HeadClock::new(&io);
+    let limit = config.handshake_timeout;
     let mut handshake = server::Handshake::new(shim::with_pool(config), Timestamp::EPOCH);
     let outcome = loop {
         match handshake.poll() {
@@ -122,7 +121,7 @@ pub fn accept_request<Io: Transport>(io: Io, config: Config) -> Result<Incoming<
         }
     };
     clock.restore(&io)?;
-    Ok(Incoming { io, outcome })
+    Ok(Incoming { io, limit, outcome })
 }
 
 /// A client's request, before it is answered.
@@ -130,6 +129,8 @@ pub fn accept_request<Io: Transport>(io: Io, config: Config) -> Result<Incoming<
 #[must_use = "a request wants an answer"]
 pub struct Incoming<Io> {
     io: Io,
+    /// How long the answer may take to leave.
+    limit: Duration,
     outcome: Result<Box<Request>, Box<Rejection>>,
 }
 
@@ -141,7 +142,8 @@ impl<Io: Transport> Incoming<Io> {
 
     /// Accepts the request.
     ///
-    /// Fails if it was none (the client is told why), or does not offer the chosen subprotocol.
+    /// Fails if it was none (the client is told why), does not offer the chosen subprotocol, or if the
+    /// transport does not take the answer within [`Config::handshake_timeout`] from now.
     pub fn accept(self, accept: Accept) -> Result<WebSocket<Io>, Error> {
         let request = match self.outcome {
             Ok(request) => request,
@@ -152,16 +154,17 @@ impl<Io: Transport> Incoming<Io> {
                 return Err(error.into());
             }
         };
-        let connection = match request.accept(shim::accept_with_pool(accept), Timestamp::EPOCH) {
+        let mut connection = match request.accept(shim::accept_with_pool(accept), Timestamp::EPOCH) {
             Ok(connection) => connection,
             Err(error) => {
-                refuse(self.io, error.into_request().reject(shim::internal_error()?))?;
+                // Here, too.
+                let _ = refuse(self.io, error.into_request().reject(shim::internal_error()?));
                 return Err(Error::ProtocolNotOffered);
             }
         };
-        let mut socket = WebSocket::over(self.io, connection);
-        socket.flush()?;
-        Ok(socket)
+        let mut io = self.io;
+        write_within(self.limit, &mut io, connection.output())?;
+        Ok(WebSocket::over(io, connection))
     }
 
     /// Answers with something else than a WebSocket, and closes the transport.
@@ -181,15 +184,26 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Writes an answer and ends the transport. What the client still sends is read away for a while:
 /// closing on unread bytes would reset the connection and destroy the answer.
+///
+/// Fails if the answer has not left. What the client does then is no news.
 fn refuse<Io: Transport>(mut io: Io, mut answer: Output) -> io::Result<()> {
-    let clock = HeadClock::new(&io);
+    // A timeout of the application's is for what it waits for, which is not this.
+    let clock = HeadClock { epoch: Instant::now(), given: None };
     write(&mut io, &mut answer, LINGER)?;
-    io.shutdown_write()?;
     let mut waste = Vec::new();
-    while let Read::Bytes = clock.read(&mut io, &mut waste, Some(Timestamp::EPOCH + LINGER))? {
-        waste.clear();
+    if io.shutdown_write().is_ok() {
+        while let Ok(Read::Bytes) = clock.read(&mut io, &mut waste, Some(Timestamp::EPOCH + LINGER)) {
+            waste.clear();
+        }
     }
     Ok(())
+}
+
+fn write_within(limit: Duration, io: &mut impl Transport, output: &mut Output) -> Result<(), Error> {
+    write(io, output, limit).map_err(|error| match error.kind() {
+        io::ErrorKind::TimedOut => HandshakeError::TimedOut.into(),
+        _ => Error::Io(error),
+    })
 }
 
 /// Writes all output within `limit`, as far as the transport knows timeouts. [`TimedOut`] if it takes longer.
@@ -198,26 +212,38 @@ fn refuse<Io: Transport>(mut io: Io, mut answer: Output) -> io::Result<()> {
 fn write(io: &mut impl Transport, output: &mut Output, limit: Duration) -> io::Result<()> {
     let given = io.write_timeout()?;
     let started = Instant::now();
-    while output.has_remaining() {
+    loop {
         let left = limit.saturating_sub(started.elapsed());
         if left.is_zero() {
             return Err(io::ErrorKind::TimedOut.into());
         }
         io.set_write_timeout(Some(left.min(given.unwrap_or(Duration::MAX))))?;
-        // Head and body leave together.
-        let mut pieces = [IoSlice::new(&[]); 2];
-        let count = output.chunks_vectored(&mut pieces);
-        match io.write_vectored(pieces.get(..count).unwrap_or_default()) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(len) => output.advance(len),
+        match write_once(io, output) {
+            Ok(false) => {}
+            Ok(true) => return io.set_write_timeout(given),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             // The limit comes first, whatever timeout the application has set besides.
             Err(error) if is_would_block(&error) && started.elapsed() + super::drive::TICK >= limit => {}
             Err(error) => return Err(error),
         }
     }
-    io.flush()?;
-    io.set_write_timeout(given)
+}
+
+/// Writes what the transport takes, or flushes it if nothing is left to write: then all is done.
+fn write_once(io: &mut impl Transport, output: &mut Output) -> io::Result<bool> {
+    if !output.has_remaining() {
+        return io.flush().map(|()| true);
+    }
+    // Head and body leave together.
+    let mut pieces = [IoSlice::new(&[]); 2];
+    let count = output.chunks_vectored(&mut pieces);
+    match io.write_vectored(pieces.get(..count).unwrap_or_default())? {
+        0 => Err(io::ErrorKind::WriteZero.into()),
+        len => {
+            output.advance(len);
+            Ok(false)
+        }
+    }
 }
 
 enum Read {

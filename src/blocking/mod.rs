@@ -226,7 +226,8 @@ impl<Io: Transport> WebSocket<Io> {
     fn step(&mut self) -> Result<(), Error> {
         // A peer that has gone away may have left messages: the error shows when they are read.
         let _ = self.write();
-        if self.connection.wants_shutdown() {
+        // What the transport holds back still would be lost.
+        if self.connection.wants_shutdown() && self.sink.is_settled() {
             self.sink.shutdown(&mut self.io);
         }
         let ended = self.connection.is_ended();
@@ -261,9 +262,9 @@ impl<Io: Transport> WebSocket<Io> {
 
     fn write(&mut self) -> io::Result<Flushed> {
         // Whatever the receiving half wants sent comes first.
-        let before = self.connection.output().written();
-        let flushed = self.sink.flush(&mut self.io, self.connection.halves().1);
-        if !matches!(flushed, Ok(Flushed::All)) && self.connection.output().written() > before {
+        self.connection.output();
+        let (flushed, is_alive) = self.sink.flush(&mut self.io, self.connection.halves().1);
+        if is_alive {
             self.connection.handle_written(self.clock.now());
         }
         flushed

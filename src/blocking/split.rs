@@ -95,11 +95,8 @@ impl<W: Transport> Shared<W> {
     }
 
     fn flush(&self, wire: &mut Wire<W>) -> io::Result<Flushed> {
-        let before = wire.send.output().written();
-        let flushed = wire.sink.flush(&mut wire.io, &mut wire.send);
-        // Only what had to wait is a sign of life: anything else, such as a keepalive ping, goes into the
-        // kernel's buffer whether or not the peer is there.
-        if !matches!(flushed, Ok(Flushed::All)) && wire.send.output().written() > before {
+        let (flushed, is_alive) = wire.sink.flush(&mut wire.io, &mut wire.send);
+        if is_alive {
             self.progress.store(true, Ordering::Release);
         }
         if matches!(flushed, Ok(Flushed::All)) {
@@ -297,6 +294,8 @@ impl<W: Transport> Writer<W> {
         loop {
             let mut wire = self.shared.wire();
             if wire.finished {
+                // There is no place for it any more.
+                self.send.output().clear();
                 return Err(SendError::Closed.into());
             }
             let closes = self.send.is_closed() && self.send.buffered() > 0;

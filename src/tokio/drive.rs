@@ -68,8 +68,8 @@ impl Clock {
 pub(super) struct Sink {
     state: State,
     unflushed: bool,
-    /// A write had to wait.
-    pub(super) stalled: bool,
+    /// Some of the output had to wait.
+    stalled: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,25 +99,32 @@ impl Sink {
 
     /// Ready when all output is with the operating system. An error drops the output: there is no
     /// place for it any more.
+    ///
+    /// It also says whether the transport took some of what had to wait: a sign of life. Whatever has not to
+    /// wait goes into a buffer of the transport's or the kernel's, a keepalive ping too, whether or not the
+    /// peer is there.
     pub(super) fn poll_flush(
         &mut self,
         io: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
         send: &mut SendHalf,
-    ) -> Poll<io::Result<()>> {
+    ) -> (Poll<io::Result<()>>, bool) {
         // Said again and again: whoever asks later must not believe that what was dropped has left.
         if self.state == State::Broken {
             send.output().clear();
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+            return (Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())), false);
         }
         // Until the transport returns: if it panics, nobody knows what it has taken.
         let state = std::mem::replace(&mut self.state, State::Broken);
+        let before = send.output().written();
         let flushed = self.poll_output(io, cx, send);
         match flushed {
             Poll::Ready(Err(_)) => send.output().clear(),
             _ => self.state = state,
         }
-        flushed
+        let (moved, stalls) = (send.output().written() > before, send.output().has_remaining());
+        let waited = std::mem::replace(&mut self.stalled, stalls);
+        (flushed, moved && (waited || stalls))
     }
 
     fn poll_output(
@@ -137,9 +144,6 @@ impl Sink {
             } else {
                 io.as_mut().poll_write(cx, output.chunk())
             };
-            if written.is_pending() {
-                self.stalled = true;
-            }
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 len => output.advance(len),
@@ -183,13 +187,19 @@ impl Turn {
 
     /// Ready if there is something left of this turn. If not, the next one has begun, and the task is woken
     /// for it once others have run.
-    fn poll(&mut self, cx: &mut Context<'_>, missing: u64) -> Poll<()> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, missing: u64) -> Poll<()> {
         let length = if missing > Self::LENGTH.into() { Self::LENGTH_OF_FRAME } else { Self::LENGTH };
         if self.read < length {
             return Poll::Ready(());
         }
+        self.read = 0;
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// So much has been read of this turn.
+    pub(super) fn take(&mut self, len: usize) {
+        self.read = self.read.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
     }
 }
 
@@ -204,7 +214,6 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
     turn: &mut Turn,
 ) -> Poll<io::Result<()>> {
     if turn.poll(cx, receive.missing()).is_pending() {
-        turn.read = 0;
         with_spare(|spare| receive.pause(spare));
         return Poll::Pending;
     }
@@ -212,13 +221,13 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
     let (input, size) = receive.buffer_for_read();
     match poll_append(io, cx, input, size) {
         Poll::Pending => {
-            turn.read = 0;
+            *turn = Turn::default();
             with_spare(|spare| receive.return_buffer(spare));
             return Poll::Pending;
         }
         Poll::Ready(Ok(0)) => receive.handle_eof(),
         Poll::Ready(Ok(len)) => {
-            turn.read = turn.read.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
+            turn.take(len);
             receive.handle_input(clock.now());
             with_spare(|spare| receive.settle(spare));
         }

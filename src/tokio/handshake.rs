@@ -4,12 +4,13 @@ use std::boxed::Box;
 use std::future::poll_fn;
 use std::io;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
-use super::drive::{Clock, poll_append};
+use super::drive::{Clock, Turn, poll_append};
 use super::{Error, WebSocket};
 use crate::handshake::client::{self, ClientRequest, Outcome};
 use crate::handshake::server::{self, Accept, Rejection, Request};
@@ -55,7 +56,7 @@ where
     let limit = config.handshake_timeout;
     let mut handshake =
         client::Handshake::new(request, shim::with_pool(config), shim::seed()?, Timestamp::EPOCH);
-    timeout(limit, write(&mut io, handshake.output())).await.map_err(|_| HandshakeError::TimedOut)??;
+    write_within(limit, &mut io, handshake.output()).await?;
     loop {
         match handshake.poll()? {
             Some(Outcome::Established(established)) => {
@@ -94,12 +95,13 @@ where
 {
     let mut io = io;
     let mut clock = Clock::new();
+    let limit = config.handshake_timeout;
     let mut handshake = server::Handshake::new(shim::with_pool(config), Timestamp::EPOCH);
     loop {
         match handshake.poll() {
-            Ok(Some(request)) => return Ok(Incoming { io, outcome: Ok(Box::new(request)) }),
+            Ok(Some(request)) => return Ok(Incoming { io, limit, outcome: Ok(Box::new(request)) }),
             Ok(None) => {}
-            Err(rejection) => return Ok(Incoming { io, outcome: Err(Box::new(rejection)) }),
+            Err(rejection) => return Ok(Incoming { io, limit, outcome: Err(Box::new(rejection)) }),
         }
         let deadline = handshake.poll_timeout();
         match poll_fn(|cx| poll_read(cx, &mut io, handshake.buffer(), &mut clock, deadline)).await? {
@@ -115,6 +117,8 @@ where
 #[must_use = "a request wants an answer"]
 pub struct Incoming<Io> {
     io: Io,
+    /// How long the answer may take to leave.
+    limit: Duration,
     outcome: Result<Box<Request>, Box<Rejection>>,
 }
 
@@ -126,7 +130,8 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Incoming<Io> {
 
     /// Accepts the request.
     ///
-    /// Fails if it was none (the client is told why), or does not offer the chosen subprotocol.
+    /// Fails if it was none (the client is told why), does not offer the chosen subprotocol, or if the
+    /// transport does not take the answer within [`Config::handshake_timeout`] from now.
     pub async fn accept(self, accept: Accept) -> Result<WebSocket<Io>, Error> {
         let request = match self.outcome {
             Ok(request) => request,
@@ -137,16 +142,17 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Incoming<Io> {
                 return Err(error.into());
             }
         };
-        let connection = match request.accept(shim::accept_with_pool(accept), Timestamp::EPOCH) {
+        let mut connection = match request.accept(shim::accept_with_pool(accept), Timestamp::EPOCH) {
             Ok(connection) => connection,
             Err(error) => {
-                refuse(self.io, error.into_request().reject(shim::internal_error()?)).await?;
+                // Here, too.
+                let _ = refuse(self.io, error.into_request().reject(shim::internal_error()?)).await;
                 return Err(Error::ProtocolNotOffered);
             }
         };
-        let mut socket = WebSocket::over(self.io, connection);
-        socket.flush().await?;
-        Ok(socket)
+        let mut io = self.io;
+        write_within(self.limit, &mut io, connection.output()).await?;
+        Ok(WebSocket::over(io, connection))
     }
 
     /// Answers with something else than a WebSocket, and closes the transport.
@@ -162,19 +168,45 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Incoming<Io> {
 }
 
 /// How long a refused client may take to read the answer and hang up.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+const LINGER: Duration = Duration::from_secs(2);
 
 /// Writes an answer and ends the transport. What the client still sends is read away for a while:
 /// closing on unread bytes would reset the connection and destroy the answer.
+///
+/// Fails if the answer has not left. What the client does then is no news.
 async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io, mut answer: Output) -> io::Result<()> {
+    let end = Instant::now() + LINGER;
+    timeout_at(end, write(&mut io, &mut answer)).await??;
     let farewell = async {
-        write(&mut io, &mut answer).await?;
         io.shutdown().await?;
-        let mut waste = [0; 512];
-        while io.read(&mut waste).await? > 0 {}
-        Ok(())
+        drain(&mut io).await
     };
-    timeout(LINGER, farewell).await.unwrap_or(Ok(()))
+    let _ = timeout_at(end, farewell).await;
+    Ok(())
+}
+
+/// Reads away all that comes until the end, in turns: a client that never stops must not keep others waiting,
+/// nor the clock.
+async fn drain<Io: AsyncRead + Unpin>(io: &mut Io) -> io::Result<()> {
+    let (mut waste, mut turn) = ([0; 512], Turn::default());
+    poll_fn(|cx| {
+        loop {
+            ready!(turn.poll(cx, 0));
+            match ready!(poll_append(io, cx, &mut &mut waste[..], HEAD_READ))? {
+                0 => return Poll::Ready(Ok(())),
+                len => turn.take(len),
+            }
+        }
+    })
+    .await
+}
+
+async fn write_within<Io: AsyncWrite + Unpin>(
+    limit: Duration,
+    io: &mut Io,
+    output: &mut Output,
+) -> Result<(), Error> {
+    Ok(timeout(limit, write(io, output)).await.map_err(|_| HandshakeError::TimedOut)??)
 }
 
 async fn write<Io: AsyncWrite + Unpin>(io: &mut Io, output: &mut Output) -> io::Result<()> {

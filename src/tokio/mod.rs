@@ -287,13 +287,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         // Whatever the receiving half wants sent comes first.
         let before = self.connection.output().written();
         let (_, send) = self.connection.halves();
-        let flushed = self.sink.poll_flush(&mut self.io, cx, send);
+        let (flushed, is_alive) = self.sink.poll_flush(&mut self.io, cx, send);
         let written = self.connection.output().written() - before;
         if written > 0 {
             self.connection.halves().1.writes_much = written >= MUCH;
         }
-        if self.sink.stalled && written > 0 {
-            self.sink.stalled = flushed.is_pending();
+        if is_alive {
             self.connection.handle_written(self.clock.now());
         }
         flushed

@@ -85,10 +85,10 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         self.wakers.register(side, cx.waker());
         let (waited, before) = (wire.sink.waits(), wire.send.output().written());
         let both = self.wakers.both();
-        let flushed = wire.sink.poll_flush(&mut wire.io, &mut Context::from_waker(&both), &mut wire.send);
+        let mut both = Context::from_waker(&both);
+        let (flushed, is_alive) = wire.sink.poll_flush(&mut wire.io, &mut both, &mut wire.send);
         let moved = wire.send.output().written() > before;
-        if wire.sink.stalled && moved {
-            wire.sink.stalled = flushed.is_pending();
+        if is_alive {
             self.progress.store(true, Ordering::Release);
         }
         let was_behind = self.backlog.swap(flushed.is_pending(), Ordering::AcqRel);
@@ -296,6 +296,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         let mut wire = self.shared.wire();
         if wire.finished {
+            // There is no place for it any more.
+            self.send.output().clear();
             return Poll::Ready(Err(SendError::Closed.into()));
         }
         let closes = self.send.is_closed() && self.send.buffered() > 0;

@@ -34,6 +34,8 @@ pub(crate) enum Step {
     Move(usize),
     /// Moves nothing yet, and wakes the caller at once.
     Later,
+    /// Moves nothing yet, and wakes nobody.
+    Never,
     /// Moves nothing, and says so: a write of 0, the end for a read.
     Zero,
     /// A read that says it has read more than it was given room for.
@@ -43,7 +45,7 @@ pub(crate) enum Step {
     Panic,
 }
 
-use Step::{Boast, Fail, Later, Move, Panic, Zero};
+use Step::{Boast, Fail, Later, Move, Never, Panic, Zero};
 
 /// Calls that cut and delay in many ways; each is repeated for ever.
 pub(crate) const SCRIPTS: [&[Step]; 5] =
@@ -230,6 +232,14 @@ impl End {
         }
     }
 
+    pub(crate) fn writes_always(&self, script: &'static [Step]) {
+        self.plan().writes.then = script;
+    }
+
+    pub(crate) fn flushes_always(&self, script: &'static [Step]) {
+        self.plan().flushes.then = script;
+    }
+
     pub(crate) fn next_flushes(&self, steps: &[Step]) {
         self.plan().flushes.first.extend(steps);
     }
@@ -346,6 +356,7 @@ impl End {
             Move(most) => most,
             Zero => return Some(Ok(0)),
             Boast => return Some(Ok(buf.len() + 1)),
+            Never => return None,
             Fail(kind) => return Some(Err(kind.into())),
             Panic => panic!("a read"),
             Later => {
@@ -382,6 +393,7 @@ impl End {
             Move(most) => most,
             Zero => return Some(Ok(0)),
             Boast => return Some(Ok(usize::MAX)),
+            Never => return None,
             Fail(kind) => return Some(Err(kind.into())),
             Panic => {
                 self.push(&slices[0][..1]);
@@ -419,6 +431,7 @@ impl End {
     fn pass_on(&self, waker: Option<&Waker>) -> Option<io::Result<()>> {
         let step = self.plan().flushes.next();
         match step {
+            Never => None,
             Fail(kind) => Some(Err(kind.into())),
             Panic => panic!("as the script says"),
             Later => {
@@ -507,7 +520,9 @@ impl Transport for End {
         Ok(())
     }
 
+    /// What was not flushed is lost.
     fn shutdown_write(&mut self) -> io::Result<()> {
+        let _ = self.plan().held.as_mut().map(Vec::clear);
         self.shut();
         Ok(())
     }
@@ -549,7 +564,7 @@ pub(crate) fn guard() -> Guard {
     let (alive, watch) = mpsc::channel();
     let test = thread::current().name().unwrap_or_default().to_owned();
     thread::spawn(move || {
-        if watch.recv_timeout(Duration::from_secs(60)) == Err(RecvTimeoutError::Timeout) {
+        if watch.recv_timeout(Duration::from_secs(300)) == Err(RecvTimeoutError::Timeout) {
             eprintln!("{test} hangs");
             std::process::abort();
         }
