@@ -52,6 +52,10 @@ impl Inflating {
         match *self {}
     }
 
+    pub(crate) fn trim(&mut self) {
+        match *self {}
+    }
+
     pub(crate) fn rest(&mut self) {
         match *self {}
     }

@@ -129,6 +129,42 @@ fn ten_thousand_connections_without_takeover_hold_little_each() {
 }
 
 #[test]
+fn hostile_76_a_handler_holds_neither_the_decoder_nor_what_a_bomb_has_left() {
+    const CONNECTIONS: usize = 20;
+    let mut deflate = shared(&Pool::default());
+    (deflate.send_takeover, deflate.receive_takeover) = (false, false);
+    let (mut client, _) = pair(&Config::default(), &deflate);
+    let mut compressed = |text: &str| {
+        client.text(text).unwrap();
+        let mut frame = vec![];
+        frame.put(client.output());
+        frame
+    };
+    let frames = [compressed(&"0".repeat(1 << 20)), compressed(&words(3, 600))];
+    for reads in [vec![frames.concat()], frames.to_vec()] {
+        let mut servers: Vec<_> = (0..CONNECTIONS).map(|_| pair(&Config::default(), &deflate).1).collect();
+        let ((), kept, _) = held(|| {
+            for server in &mut servers {
+                let mut lens = vec![];
+                for read in &reads {
+                    server.input().put_slice(read);
+                    server.handle_input(NOW);
+                    // Nobody asks for more than there are: the second one's handler waits for something else.
+                    while lens.len() < 2
+                        && let Some(Event::Text(text)) = server.poll_event().unwrap()
+                    {
+                        lens.push(text.len());
+                    }
+                }
+                assert_eq!(lens, [1 << 20, 600]);
+            }
+        });
+        let each = kept / CONNECTIONS as isize;
+        assert!(each < 8 << 10, "{each}");
+    }
+}
+
+#[test]
 fn without_a_pool_a_connection_at_rest_owns_no_codec() {
     let mut deflate = Deflate::default();
     (deflate.send_takeover, deflate.receive_takeover) = (false, false);

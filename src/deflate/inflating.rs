@@ -99,6 +99,14 @@ impl Inflating {
     /// Begins a message.
     pub(crate) fn begin(&mut self, is_text: bool) {
         self.message = Message::new(self.message.is_ready && self.goes_on(), is_text);
+        self.trim();
+    }
+
+    /// Gives back the buffer of a large message, once that is handed out: what follows may be small, and wait.
+    pub(crate) fn trim(&mut self) {
+        if self.pending() == 0 && self.out.buf.capacity() > MOST_KEPT {
+            self.out = Inbox::default();
+        }
     }
 
     /// Whether a decoder goes on in the next message where it is left.
@@ -321,6 +329,9 @@ impl Drop for Inflating {
 /// Room for what a call of the decoder makes.
 const LEAST_ROOM: usize = 512;
 const MOST_ROOM: usize = 64 << 10;
+
+/// A buffer as large as this is used again by the next message.
+const MOST_KEPT: usize = 256 << 10;
 
 /// With less room than the longest match, and some more, zlib's decoders take the slow way.
 const SLACK: usize = 320;

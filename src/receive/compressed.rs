@@ -71,6 +71,10 @@ impl ReceiveHalf {
         }
         inflating.finish()?;
         let len = inflating.pending();
+        // The application may take long over this message.
+        if self.inbox.unparsed().is_empty() {
+            inflating.release();
+        }
         self.found = Some(Found { what: What::Inflated(kind), len, is_final: true });
         self.open = None;
         self.cold.announced = 0;
@@ -83,6 +87,13 @@ impl ReceiveHalf {
         let is_needed = self.open.is_some() && self.frame.is_compressed;
         if let (false, Some(inflating)) = (is_needed, &mut self.inflating) {
             inflating.release();
+        }
+    }
+
+    /// A read has ended: what large messages have left behind need not stay.
+    pub(super) fn trim(&mut self) {
+        if let Some(inflating) = &mut self.inflating {
+            inflating.trim();
         }
     }
 

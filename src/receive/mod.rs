@@ -221,6 +221,7 @@ impl ReceiveHalf {
     /// Says that bytes were appended to [`input`](Self::input), at this time.
     pub fn handle_input(&mut self, now: Timestamp) {
         self.cold.reads.adapt(self.inbox.buf.len());
+        self.trim();
         self.settle_data();
         self.cold.timers.input(now);
         self.drop_what_follows();
