@@ -177,6 +177,24 @@ fn section_5_5_3_a_pong_that_waits_goes_along_when_output_is_appended() {
     assert!(bytes.ends_with(&plain(0x8a, &[99; 50])));
 }
 
+/// What is appended elsewhere has left: it keeps nobody from answering.
+#[test]
+fn section_5_5_2_every_ping_is_answered_by_a_half_whose_output_is_appended_elsewhere() {
+    let (mut receive, mut send) = server().split();
+    let mut wire = send.fork();
+    for _ in 0..200 {
+        receive.input().put_slice(&masked(0x89, b"?"));
+        receive.handle_input(Timestamp::EPOCH);
+        assert!(matches!(receive.poll_event(), Ok(Some(Event::Ping(b"?")))));
+        while let Some(control) = receive.poll_control() {
+            send.handle_control(control);
+        }
+        wire.append(&mut send).unwrap();
+        assert_eq!(wire.output().chunk(), plain(0x8a, b"?"));
+        wire.output().advance(3);
+    }
+}
+
 /// A frame as it is on the wire.
 struct Frame {
     first: u8,

@@ -228,7 +228,8 @@ impl SendHalf {
 
     /// A second sending half for the same transport, with masking keys of its own: it can answer for
     /// the receiving half while this one is elsewhere. Whole frames come to it by
-    /// [`append`](Self::append).
+    /// [`append`](Self::append). One of the two sends messages, the other control frames alone: fragments of
+    /// both would mix.
     #[must_use]
     pub fn fork(&mut self) -> SendHalf {
         let mut seed = [0; 32];
@@ -246,6 +247,8 @@ impl SendHalf {
         if other.output().has_remaining() {
             self.check_open().inspect_err(|_| other.output.clear())?;
             self.output.append(&mut other.output);
+            // What is gone from there is as good as written.
+            other.pong_end = other.output.written();
             if let Some(pong) = other.pong.take() {
                 // It waits here for all that was appended.
                 self.pong = Some(pong);
