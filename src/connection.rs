@@ -408,7 +408,7 @@ impl Connection {
     /// output is written (RFC 6455 §7.1.1).
     #[must_use]
     pub fn wants_shutdown(&self) -> bool {
-        self.receive.ends_transport() && !self.send.output_ref().has_remaining()
+        self.receive.ends_transport() && !self.waits_to_send()
     }
 
     /// Whether to read: the transport has not ended, and no more output waits than it should. Pongs that the
@@ -422,7 +422,12 @@ impl Connection {
     /// transport have come to their end or the time for that is up.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.receive.is_finished() && (self.buffered() == 0 || self.receive.is_out_of_time())
+        self.receive.is_finished() && (!self.waits_to_send() || self.receive.is_out_of_time())
+    }
+
+    /// Whether there is output, or will be once the receiving half's wishes are looked at.
+    fn waits_to_send(&self) -> bool {
+        self.receive.has_control() || self.send.output_ref().has_remaining()
     }
 
     /// Whether the conversation is over: there are no more events.

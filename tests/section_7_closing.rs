@@ -90,6 +90,18 @@ fn section_7_1_1_output_comes_before_the_end() {
 }
 
 #[test]
+fn section_5_5_1_an_answer_that_the_sending_half_has_not_heard_of_comes_before_the_end() {
+    let mut server = server();
+    server.input().put_slice(&close(1000, ""));
+    server.handle_input(Timestamp::EPOCH);
+    server.handle_eof();
+    assert!(matches!(server.halves().0.poll_event(), Ok(None)));
+    assert!(!server.wants_shutdown() && !server.is_finished());
+    assert_eq!(output(&mut server), plain(0x88, b"\x03\xe8"));
+    assert!(server.wants_shutdown() && server.is_finished());
+}
+
+#[test]
 fn section_5_5_1_bodies() {
     let failed = |error| vec![Seen::Failed(error)];
     assert_eq!(server_sees(&masked(0x88, b"")), (vec![Seen::End], plain(0x88, b"")));
