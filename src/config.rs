@@ -30,7 +30,7 @@ pub struct Config {
     /// messages may have any size.
     pub max_message: u64,
     /// The largest frame that may arrive, in bytes of payload as it is sent. Default `None`: the message
-    /// limit, and an eighth more for compressed frames. Over it: close 1009 before the payload.
+    /// limit, and an eighth and 64 KiB more for compressed frames. Over it: close 1009 before the payload.
     pub max_frame: Option<u64>,
     /// Whether data arrives as whole messages (the default) or in parts.
     pub delivery: Delivery,
@@ -38,8 +38,8 @@ pub struct Config {
     /// compression (RFC 7692).
     #[cfg(feature = "deflate")]
     pub deflate: Option<crate::deflate::Deflate>,
-    /// How many bytes of output may wait before the shims stop reading and `feed` waits. Default
-    /// 1 MiB: enough to keep a fast network busy. It is a mark, not a limit: no message is refused.
+    /// How many bytes of output may wait before `feed` waits and a socket that is not split stops reading.
+    /// Default 1 MiB: enough to keep a fast network busy. It is a mark, not a limit: no message is refused.
     /// Two peers that are both above their marks, and neither split, wait for each other until the
     /// keepalive ends it.
     pub output_high_water: usize,
@@ -56,7 +56,8 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// The code that closes an idle connection. Default 1000.
     pub idle_close: CloseCode,
-    /// How long the opening handshake may take. Default 10 s. Over it: the connection is dropped.
+    /// How long the opening handshake may take: until the request is there, and then again until a server's
+    /// answer has left; of a client, all of it. Default 10 s. Over it: the connection is dropped.
     pub handshake_timeout: Duration,
     /// How long the closing handshake may take, the end of the transport included. Default 5 s; a
     /// peer's traffic does not extend it; the blocking shim may be some seconds late while a write is
