@@ -64,7 +64,7 @@ fn accept(bytes: impl AsRef<[u8]>) -> Request {
 
 /// The error, the same in every delivery, each time answered with its status and a close.
 fn rejected(config: &Config, bytes: impl AsRef<[u8]>) -> HandshakeError {
-    let is_head = bytes.as_ref().starts_with(b"HEAD ");
+    let is_head = bytes.as_ref().iter().take(config.max_head).take(5).eq(b"HEAD ");
     let mut errors = deliveries(bytes.as_ref()).into_iter().map(|pieces| {
         let rejection = feed(config, &pieces).0.expect_err("illegal");
         let error = rejection.error();
@@ -651,6 +651,9 @@ fn hostile_20_responses() {
         let length = fields.iter().find(|(name, _)| name == "Content-Length").unwrap();
         assert!(length.1 != "0" && body.is_empty(), "{text:.40}");
     }
+    let mut tiny = Config::default();
+    tiny.max_head = 4;
+    assert_eq!(rejected(&tiny, "HEAD / HTTP/1.1\r\n\r\n"), HandshakeError::HeadTooLarge);
     let mut waiting = Handshake::new(Config::default(), NOW);
     waiting.input().put_slice(b"HEAD / HTTP/1.1\r\n");
     assert!(waiting.poll().unwrap().is_none());

@@ -254,7 +254,7 @@ impl Setup {
             assert_eq!([request.method(), request.target()].map(str::as_bytes), head.start[..2]);
             assert!(request.headers().iter().eq(head.fields.iter().copied()));
         }
-        let is_head = wire.starts_with(b"HEAD ");
+        let is_head = self.config.max_head >= 5 && wire.starts_with(b"HEAD ");
         let mut output = Vec::new();
         meter.run(|| {
             let mut answer = rejection.into_output();

@@ -78,7 +78,9 @@ impl Handshake {
     /// Fails as soon as the bytes cannot become a WebSocket request within the limits, and then for
     /// ever. The first rejection has the head, if there is one.
     pub fn poll(&mut self) -> Result<Option<Request>, Rejection> {
-        self.is_head |= self.intake.pending().starts_with(b"HEAD ");
+        // No more is looked at than the limit allows: what is beyond may be there or not, as the bytes are cut.
+        let allowed = self.intake.pending().iter().take(self.config.max_head);
+        self.is_head |= allowed.take(5).eq(b"HEAD ");
         let rejection = |error, head| Rejection::new(error, head, self.is_head);
         let Some(raw) = self.intake.poll().map_err(|error| rejection(error, None))? else { return Ok(None) };
         let head = RequestParts::parse(raw).map_err(|error| rejection(self.intake.fail(error), None))?;
