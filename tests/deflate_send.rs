@@ -309,13 +309,15 @@ fn prepared_messages_are_compressed_once_for_all_that_take_nothing_over() {
                 let [a, b] = ends;
                 [b, a]
             };
-            from.text(&said).unwrap();
+            // What comes after it is like what came before it, and not like it.
+            let other = (0..2000).map(|i| i.to_string()).collect::<Vec<_>>().join(" ");
+            from.text(&other).unwrap();
             from.prepared(&news).unwrap();
             from.uncompressed().prepared(&news).unwrap();
-            from.text(&said).unwrap();
+            from.text(&other).unwrap();
             to.input().put(from.output());
             to.handle_input(Timestamp::EPOCH);
-            assert!(events(to) == [text(&said), text(&said), text(&said), text(&said)]);
+            assert!(events(to) == [text(&other), text(&said), text(&said), text(&other)]);
         }
     }
     // Below the threshold, and for connections that do not compress, it is what it always was.
