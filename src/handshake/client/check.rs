@@ -62,7 +62,7 @@ fn protocol<'a>(headers: &Headers, offered: &'a [String]) -> Result<Option<&'a s
 
 /// How long the body of a refusal is, if the response says so.
 ///
-/// Fails if it says so in two ways.
+/// Fails if it says two lengths, or what is none.
 pub(super) fn body_length(head: &ResponseParts) -> Result<Option<usize>, HandshakeError> {
     // RFC 9112 §6.3: "any response with a 1xx (Informational), 204 (No Content), or 304 (Not Modified)
     // status code is always terminated by the first empty line after the header fields, regardless of the
