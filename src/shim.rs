@@ -1,16 +1,18 @@
-//! What both shims need besides the core: one error, and randomness from the operating system.
+//! What both shims need besides the core: one error, signs of life of a peer that is written to, and randomness
+//! from the operating system.
 
 use std::boxed::Box;
 use std::fmt;
 use std::io;
 
+use bytes::Buf;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
 use crate::handshake::client::{Refused, UrlError};
 use crate::handshake::server::Accept;
 use crate::handshake::{HandshakeError, InvalidHeader, InvalidStatus, Response};
-use crate::{Config, Error as ConnectionError, SendError, Spare};
+use crate::{Config, Error as ConnectionError, Output, SendError, Spare};
 
 /// Why a call of a shim failed, sorted by where the fault lies. Converts into [`std::io::Error`].
 #[derive(Debug)]
@@ -138,6 +140,22 @@ pub(crate) fn with_pool(config: Config) -> Config {
 #[cfg(not(feature = "deflate"))]
 pub(crate) fn accept_with_pool(accept: Accept) -> Accept {
     accept
+}
+
+/// Whether some of the output has to wait for the transport.
+#[derive(Debug, Default)]
+pub(crate) struct Stall {
+    pub(crate) is_on: bool,
+}
+
+impl Stall {
+    /// Says that a flush has ended, before which so much was `written`: true if the transport took some of what
+    /// had to wait, a sign of life. Whatever has not to wait goes into a buffer of the transport's or the
+    /// kernel's, a keepalive ping too, whether or not the peer is there.
+    pub(crate) fn end_flush(&mut self, written: u64, output: &Output) -> bool {
+        let waited = std::mem::replace(&mut self.is_on, output.has_remaining());
+        output.written() > written && (waited || self.is_on)
+    }
 }
 
 /// Spare buffers of a thread.

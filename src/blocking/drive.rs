@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
-use crate::shim;
+use crate::shim::{self, Stall};
 use crate::{ReceiveHalf, SendHalf, Spare, Timestamp};
 
 /// There may be a thread for each connection, so each keeps little.
@@ -262,8 +262,7 @@ pub(super) struct Sink {
     unflushed: bool,
     /// Writes give up after [`SLICE`], because the application has set no timeout.
     sliced: bool,
-    /// Some of the output had to wait.
-    stalled: bool,
+    stall: Stall,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -287,7 +286,7 @@ impl Sink {
     pub(super) fn new(io: &impl Transport) -> Self {
         // Without a timeout a write may wait for ever: then so be it.
         let sliced = matches!(io.write_timeout(), Ok(None)) && io.set_write_timeout(Some(SLICE)).is_ok();
-        Sink { state: State::Open, unflushed: false, sliced, stalled: false }
+        Sink { state: State::Open, unflushed: false, sliced, stall: Stall::default() }
     }
 
     /// Writes all output, as far as it goes in a slice of time.
@@ -295,9 +294,7 @@ impl Sink {
     /// Fails with `WouldBlock` if the application's own timeout passed or the transport does not
     /// block. Any other error drops the output: there is no place for it any more.
     ///
-    /// It also says whether the transport took some of what had to wait: a sign of life. Whatever has not to
-    /// wait goes into a buffer of the transport's or the kernel's, a keepalive ping too, whether or not the
-    /// peer is there.
+    /// It also says whether that was a sign of life, as [`Stall`] has it.
     pub(super) fn flush(
         &mut self,
         io: &mut impl Transport,
@@ -308,9 +305,7 @@ impl Sink {
         }
         let before = send.output().written();
         let flushed = self.flush_some(io, send);
-        let (moved, stalls) = (send.output().written() > before, send.output().has_remaining());
-        let waited = std::mem::replace(&mut self.stalled, stalls);
-        (flushed, moved && (waited || stalls))
+        (flushed, self.stall.end_flush(before, send.output()))
     }
 
     fn flush_some(&mut self, io: &mut impl Transport, send: &mut SendHalf) -> io::Result<Flushed> {

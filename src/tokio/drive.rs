@@ -11,7 +11,7 @@ use bytes::{Buf, BufMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::shim;
+use crate::shim::{self, Stall};
 use crate::{ReceiveHalf, SendHalf, Spare, Timestamp};
 
 std::thread_local! {
@@ -68,8 +68,7 @@ impl Clock {
 pub(super) struct Sink {
     state: State,
     unflushed: bool,
-    /// Some of the output had to wait.
-    stalled: bool,
+    stall: Stall,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,12 +82,12 @@ enum State {
 
 impl Sink {
     pub(super) fn new() -> Self {
-        Sink { state: State::Open, unflushed: false, stalled: false }
+        Sink { state: State::Open, unflushed: false, stall: Stall::default() }
     }
 
     /// Whether the last attempt to bring something to the operating system had to wait.
     pub(super) fn waits(&self) -> bool {
-        self.state == State::Open && (self.stalled || self.unflushed)
+        self.state == State::Open && (self.stall.is_on || self.unflushed)
     }
 
     /// Whether nothing is left to do here: all that was written is on its way and, if this side `ends`
@@ -100,9 +99,7 @@ impl Sink {
     /// Ready when all output is with the operating system. An error drops the output: there is no
     /// place for it any more.
     ///
-    /// It also says whether the transport took some of what had to wait: a sign of life. Whatever has not to
-    /// wait goes into a buffer of the transport's or the kernel's, a keepalive ping too, whether or not the
-    /// peer is there.
+    /// It also says whether that was a sign of life, as [`Stall`] has it.
     pub(super) fn poll_flush(
         &mut self,
         io: &mut (impl AsyncWrite + Unpin),
@@ -122,9 +119,7 @@ impl Sink {
             Poll::Ready(Err(_)) => send.output().clear(),
             _ => self.state = state,
         }
-        let (moved, stalls) = (send.output().written() > before, send.output().has_remaining());
-        let waited = std::mem::replace(&mut self.stalled, stalls);
-        (flushed, moved && (waited || stalls))
+        (flushed, self.stall.end_flush(before, send.output()))
     }
 
     fn poll_output(

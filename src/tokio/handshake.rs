@@ -188,7 +188,7 @@ async fn refuse<Io: AsyncRead + AsyncWrite + Unpin>(mut io: Io, mut answer: Outp
 /// Reads away all that comes until the end, in turns: a client that never stops must not keep others waiting,
 /// nor the clock.
 async fn drain<Io: AsyncRead + Unpin>(io: &mut Io) -> io::Result<()> {
-    let (mut waste, mut turn) = ([0; 512], Turn::default());
+    let (mut waste, mut turn) = ([0; HEAD_READ], Turn::default());
     poll_fn(|cx| {
         loop {
             ready!(turn.poll(cx, 0));
