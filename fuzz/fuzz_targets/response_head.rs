@@ -315,11 +315,11 @@ fn body_length(head: &Head<'_>) -> Result<Option<usize>, ()> {
     if !head.all("transfer-encoding").is_empty() {
         return Ok(None);
     }
-    let values = head.all("content-length").join(&b","[..]);
-    if head.all("content-length").is_empty() {
+    let values = head.all("content-length");
+    if values.is_empty() {
         return Ok(None);
     }
-    let text = String::from_utf8(values).map_err(|_| ())?;
+    let text = String::from_utf8(values.join(&b","[..])).map_err(|_| ())?;
     let mut lengths = text.split(',').map(|value| {
         let digits = value.trim_matches([' ', '\t']);
         let is_number = !digits.is_empty() && digits.chars().all(|digit| digit.is_ascii_digit());
