@@ -51,8 +51,8 @@ pub struct Config {
     /// Over it: [`Error::TimedOut`](crate::Error::TimedOut).
     pub pong_timeout: Duration,
     /// How long a connection may go without a data message from the peer: what is sent to the peer,
-    /// and control frames, do not count. Default `None`: for ever. Over it: the connection is closed
-    /// with [`idle_close`](Config::idle_close).
+    /// and control frames, do not count. Default `None`: for ever. Over it, and once all that has
+    /// arrived was looked at: the connection is closed with [`idle_close`](Config::idle_close).
     pub idle_timeout: Option<Duration>,
     /// The code that closes an idle connection. Default 1000.
     pub idle_close: CloseCode,

@@ -13,8 +13,6 @@ pub(crate) enum Due {
     Ping,
     /// The peer was asked and stayed silent.
     PongMissing,
-    /// No message for too long.
-    Idle,
     /// The closing handshake took too long.
     ClosingOver,
 }
@@ -77,7 +75,7 @@ impl Timers {
 
     /// The closing handshake begins. What arrives from here on moves no deadline.
     pub(crate) fn close(&mut self) {
-        if let Stage::Open | Stage::Pinged(_) = self.stage {
+        if self.is_open() {
             self.stage = Stage::CloseBegun;
         }
     }
@@ -86,9 +84,20 @@ impl Timers {
         self.stage == Stage::ClosingOver
     }
 
+    /// Whether the conversation goes on at `now`, but no data message has come for too long.
+    pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
+        self.is_open() && self.idle_timeout.is_some_and(|timeout| now >= self.last_data.after(timeout.get()))
+    }
+
+    /// Whether the closing handshake has not begun.
+    pub(crate) fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open | Stage::Pinged(_))
+    }
+
     /// The next point in time that calls for something; the epoch if that is now. If [`data`](Self::data) is
-    /// still to be told, as `data_seen` says, it counts already.
-    pub(crate) fn next(&self, data_seen: bool) -> Option<Timestamp> {
+    /// still to be told, as `data_seen` says, it counts already. If [`is_idle`](Self::is_idle) was said of this
+    /// time, as `is_late` says, it is not said again.
+    pub(crate) fn next(&self, data_seen: bool, is_late: bool) -> Option<Timestamp> {
         let alive = match self.stage {
             Stage::Open => self.ping_interval.map(|interval| self.last_input.after(interval.get())),
             Stage::Pinged(pinged) => Some(pinged.after(self.pong_timeout)),
@@ -97,16 +106,15 @@ impl Timers {
             Stage::ClosingOver => return None,
         };
         let last_data = if data_seen { self.last_input } else { self.last_data };
-        let idle = self.idle_timeout.map(|timeout| last_data.after(timeout.get()));
+        let idle = self.idle_timeout.filter(|_| data_seen || !is_late);
+        let idle = idle.map(|timeout| last_data.after(timeout.get()));
         [alive, idle].into_iter().flatten().min()
     }
 
-    /// What is due at `now`, one thing at a time.
+    /// What is due at `now` of all but [`is_idle`](Self::is_idle), one thing at a time.
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<Due> {
         self.start_closing(now);
-        let is_idle = self.idle_timeout.is_some_and(|timeout| now >= self.last_data.after(timeout.get()));
         match (self.stage, self.ping_interval) {
-            (Stage::Open | Stage::Pinged(_), _) if is_idle => Some(Due::Idle),
             (Stage::Pinged(pinged), _) if now >= pinged.after(self.pong_timeout) => Some(Due::PongMissing),
             (Stage::Open, Some(interval)) if now >= self.last_input.after(interval.get()) => {
                 self.stage = Stage::Pinged(now);

@@ -184,6 +184,45 @@ fn an_idle_connection_is_closed_with_the_applications_code() {
 }
 
 #[test]
+fn a_connection_is_idle_only_if_what_has_arrived_says_so() {
+    let at = |seconds| Timestamp::EPOCH + Duration::from_secs(seconds);
+    let message = masked(0x82, b"data");
+    let closed = plain(0x88, &1000u16.to_be_bytes());
+    // What the application found at second 70, 10 too late, and what it was told.
+    let arrive = |bytes: &[u8]| {
+        let mut server = server_with(|config| config.idle_timeout = Some(60 * SECOND))();
+        server.input().put_slice(bytes);
+        server.handle_input(at(70));
+        server.handle_timeout(at(70));
+        assert_eq!(server.poll_timeout(), Some(at(90)), "all that is due is the next ping");
+        assert_eq!(output(&mut server), b"");
+        server
+    };
+    let pinged = [masked(0x89, b""), message.clone(), masked(0x89, b"")].concat();
+    for (bytes, messages) in [(&message[..], 1), (&pinged, 3)] {
+        let mut server = arrive(bytes);
+        assert_eq!(events(&mut server).len(), messages);
+        assert!(!output(&mut server).contains(&0x88), "the answer can be sent");
+        server.handle_timeout(at(129));
+        assert!(!output(&mut server).contains(&0x88));
+        server.handle_timeout(at(130));
+        assert_eq!(output(&mut server), closed);
+    }
+    for (bytes, answer) in [(&message[..7], &b""[..]), (&masked(0x89, b"")[..], b"\x8a\0")] {
+        let mut server = arrive(bytes);
+        events(&mut server);
+        assert_eq!(output(&mut server), [answer, &closed].concat());
+    }
+    // What arrived in time counts from then on, however late it is looked at.
+    let mut server = server_with(|config| config.idle_timeout = Some(60 * SECOND))();
+    server.input().put_slice(&message);
+    server.handle_input(at(10));
+    server.handle_timeout(at(65));
+    assert_eq!(events(&mut server).len(), 1);
+    assert_eq!(server.poll_timeout(), Some(at(70)));
+}
+
+#[test]
 fn hostile_88_a_clock_that_jumps() {
     let mut server = server();
     for now in [u64::MAX, 0, 5, u64::MAX, 1] {

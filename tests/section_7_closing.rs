@@ -194,11 +194,18 @@ fn section_5_5_2_a_ping_is_answered_though_the_connection_is_closed_for_idling()
     assert_eq!(feed(&mut end, &masked(0x89, b"?"), &[1]), [Seen::Ping(b"?".into())]);
     assert_eq!(output(&mut end), [plain(0x88, &1000u16.to_be_bytes()), plain(0x8a, b"?")].concat());
     // Both at once: its Close frame goes out, and is the only one.
-    let mut end = Connection::server(config, Timestamp::EPOCH);
+    let mut end = Connection::server(config.clone(), Timestamp::EPOCH);
+    end.handle_timeout(Timestamp::EPOCH + Duration::from_secs(1));
     end.input().put_slice(&close(1001, ""));
     end.handle_input(Timestamp::EPOCH + Duration::from_secs(1));
     assert_eq!(events(&mut end), [Seen::End]);
     assert_eq!(output(&mut end), plain(0x88, &1000u16.to_be_bytes()));
+    // What has arrived is looked at first.
+    let mut end = Connection::server(config, Timestamp::EPOCH);
+    end.input().put_slice(&close(1001, ""));
+    end.handle_input(Timestamp::EPOCH + Duration::from_secs(1));
+    assert_eq!(events(&mut end), [Seen::End]);
+    assert_eq!(output(&mut end), plain(0x88, &1001u16.to_be_bytes()));
 }
 
 #[test]
@@ -223,6 +230,7 @@ fn section_5_5_2_a_pong_that_is_owed_comes_before_the_close_for_idling() {
     receive.input().put_slice(&masked(0x89, b"?"));
     receive.handle_input(Timestamp::EPOCH);
     assert!(receive.poll_event().unwrap().is_some());
+    assert!(receive.poll_event().unwrap().is_none());
     receive.handle_timeout(Timestamp::EPOCH + Duration::from_secs(1));
     while let Some(control) = receive.poll_control() {
         send.handle_control(control);

@@ -222,6 +222,21 @@ async fn an_idle_connection_is_closed_with_its_code() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_came_while_the_application_was_busy_keeps_the_connection_from_idling() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let idle = config(|c| c.idle_timeout = Some(Duration::from_secs(60)));
+    let mut socket = WebSocket::over(end, server_machine(idle));
+    for request in ["first", "second", "third"] {
+        peer.send(request);
+        assert_eq!(Seen::from(socket.next().await.unwrap().unwrap()), text(request));
+        sleep(Duration::from_secs(100)).await;
+        socket.send("done").await.unwrap();
+        assert_eq!(peer.hear(), [text("done")]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn hostile_54_no_traffic_extends_the_close_deadline() {
     let _guard = guard();
     let (mut peer, end) = Peer::client(WIDE);

@@ -79,7 +79,10 @@ impl ReceiveHalf {
                     self.inbox.close_gap();
                     self.release_inflater();
                     match self.cut {
-                        None => return Ok(false),
+                        None => {
+                            self.end_news();
+                            return Ok(false);
+                        }
                         Some(cut) => self.cut_short(cut),
                     }
                 }

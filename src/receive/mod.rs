@@ -23,7 +23,7 @@ use crate::spare::Spare;
 use crate::time::Timestamp;
 use crate::timers::Due;
 use crate::utf8::Validator;
-use cold::Cold;
+use cold::{Cold, News};
 
 /// The receiving half of a connection: bytes and time go in, events come out.
 ///
@@ -224,6 +224,7 @@ impl ReceiveHalf {
         self.trim();
         self.settle_data();
         self.cold.timers.input(now);
+        self.cold.news = News::Some;
         self.drop_what_follows();
         // A peer that never stops sending must not keep the clock from being looked at.
         self.handle_timeout(now);
@@ -293,14 +294,16 @@ impl ReceiveHalf {
     /// at any other time.
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.settle_data();
+        if self.cold.timers.is_idle(now) {
+            if self.cold.news == News::None {
+                return self.close_idle();
+            }
+            self.cold.news = News::Late;
+        }
         match self.cold.timers.due(now) {
             None => {}
             Some(Due::Ping) => self.orders.ping(),
             Some(Due::PongMissing) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Pong))),
-            Some(Due::Idle) => {
-                self.orders.close(self.cold.idle_close);
-                self.handle_close_sent();
-            }
             Some(Due::ClosingOver) => self.cut = self.cut.or(Some(Cut::TimedOut(Timer::Closing))),
         }
     }
@@ -308,7 +311,7 @@ impl ReceiveHalf {
     /// When to call [`handle_timeout`](Self::handle_timeout); the epoch means at once.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.cold.timers.next(self.data_seen)
+        self.cold.timers.next(self.data_seen, self.cold.news == News::Late)
     }
 
     /// What the sending half is to do, if anything.
@@ -496,7 +499,24 @@ impl ReceiveHalf {
     fn settle_data(&mut self) {
         if core::mem::take(&mut self.data_seen) {
             self.cold.timers.data();
+            if self.cold.news == News::Late {
+                self.cold.news = News::Some;
+            }
         }
+    }
+
+    /// All that has arrived was looked at.
+    fn end_news(&mut self) {
+        self.settle_data();
+        let news = core::mem::replace(&mut self.cold.news, News::None);
+        if news == News::Late && self.cold.timers.is_open() {
+            self.close_idle();
+        }
+    }
+
+    fn close_idle(&mut self) {
+        self.orders.close(self.cold.idle_close);
+        self.handle_close_sent();
     }
 
     #[cold]
