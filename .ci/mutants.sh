@@ -4,27 +4,31 @@
 #
 #     .ci/mutants.sh [TOPIC...]
 #
-# A topic is framing, buffers, deflate or handshake; all if nothing is said, which takes some hours. The tests of the
+# A topic is framing, halves, buffers, deflate or handshake; all if nothing is said, which takes some hours. The tests of the
 # topic judge first; what they do not see is given to more tests, and to those of hostile inputs. It mutates the
 # sources in place: in a copy of the repository under target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 declare -A files=(
-    [framing]='src/close.rs src/config.rs src/connection.rs src/control.rs src/error.rs src/frame.rs src/mask.rs
-        src/message.rs src/prepared.rs src/receive/** src/send/** src/size.rs src/time.rs src/timers.rs src/utf8.rs'
+    [framing]='src/close.rs src/config.rs src/control.rs src/error.rs src/frame.rs src/mask.rs src/message.rs
+        src/prepared.rs src/size.rs src/utf8.rs'
+    [halves]='src/connection.rs src/receive/** src/send/** src/time.rs src/timers.rs'
     [buffers]='src/inbox.rs src/output.rs src/reads.rs src/spare.rs'
     [deflate]='src/deflate/**'
     [handshake]='src/handshake/**'
 )
 declare -A quick=(
     [framing]='messages section_5_framing section_7_closing limits_and_timers offer properties words'
+    [halves]='messages section_5_framing section_7_closing limits_and_timers offer properties words'
     [buffers]='allocations buffers blocking_memory read_sizes words'
     [deflate]='deflate_pool deflate_receive deflate_send deflate_negotiation buffers words'
     [handshake]='handshake_client handshake_server handshake_extensions deflate_negotiation words'
 )
 declare -A more=(
     [framing]='allocations blocking_shim deflate_negotiation deflate_receive deflate_send handshake_client
+        handshake_server hostile_resources_memory relay shim_faults tokio_memory tokio_shim'
+    [halves]='allocations blocking_shim deflate_negotiation deflate_receive deflate_send handshake_client
         handshake_server hostile_resources_memory relay shim_faults tokio_memory tokio_shim'
     [buffers]='blocking_shim deflate_receive offer relay section_5_framing shim_faults streaming_memory tokio_memory
         tokio_shim tokio_split'
@@ -33,12 +37,12 @@ declare -A more=(
 )
 # Of the hostile inputs, those whose names have one of these.
 declare -A hostile=(
-    [framing]='framing utf8 close' [buffers]='framing' [deflate]='deflate' [handshake]='handshake'
+    [framing]='framing utf8 close' [halves]='framing utf8 close' [buffers]='framing' [deflate]='deflate' [handshake]='handshake'
 )
 
 cargo mutants --version > /dev/null 2>&1 || cargo install cargo-mutants --locked
 topics=("$@")
-((${#topics[@]})) || topics=(framing buffers deflate handshake)
+((${#topics[@]})) || topics=(framing halves buffers deflate handshake)
 for topic in "${topics[@]}"; do
     [[ -v files[$topic] ]] || { sed -n '/^# A topic/s/^# //p' "$0" >&2; exit 2; }
 done
