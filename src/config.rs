@@ -51,8 +51,9 @@ pub struct Config {
     /// Over it: [`Error::TimedOut`](crate::Error::TimedOut).
     pub pong_timeout: Duration,
     /// How long a connection may go without a data message from the peer: what is sent to the peer,
-    /// and control frames, do not count. Default `None`: for ever. Over it, and once all that has
-    /// arrived was looked at: the connection is closed with [`idle_close`](Config::idle_close).
+    /// and control frames, do not count. Default `None`: for ever. Over it: the connection is closed
+    /// with [`idle_close`](Config::idle_close). If something has arrived by then that was not looked
+    /// at, because the application was busy, it gets the time once more.
     pub idle_timeout: Option<Duration>,
     /// The code that closes an idle connection. Default 1000.
     pub idle_close: CloseCode,

@@ -84,20 +84,23 @@ impl Timers {
         self.stage == Stage::ClosingOver
     }
 
-    /// Whether the conversation goes on at `now`, but no data message has come for too long.
+    /// Whether no data message has come for too long, although none of the two has begun to close.
     pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
         self.is_open() && self.idle_timeout.is_some_and(|timeout| now >= self.last_data.after(timeout.get()))
     }
 
-    /// Whether the closing handshake has not begun.
-    pub(crate) fn is_open(&self) -> bool {
+    /// The time for a data message begins anew.
+    pub(crate) fn extend(&mut self, now: Timestamp) {
+        self.last_data = now;
+    }
+
+    fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open | Stage::Pinged(_))
     }
 
     /// The next point in time that calls for something; the epoch if that is now. If [`data`](Self::data) is
-    /// still to be told, as `data_seen` says, it counts already. If [`is_idle`](Self::is_idle) was said of this
-    /// time, as `is_late` says, it is not said again.
-    pub(crate) fn next(&self, data_seen: bool, is_late: bool) -> Option<Timestamp> {
+    /// still to be told, as `data_seen` says, it counts already.
+    pub(crate) fn next(&self, data_seen: bool) -> Option<Timestamp> {
         let alive = match self.stage {
             Stage::Open => self.ping_interval.map(|interval| self.last_input.after(interval.get())),
             Stage::Pinged(pinged) => Some(pinged.after(self.pong_timeout)),
@@ -106,8 +109,7 @@ impl Timers {
             Stage::ClosingOver => return None,
         };
         let last_data = if data_seen { self.last_input } else { self.last_data };
-        let idle = self.idle_timeout.filter(|_| data_seen || !is_late);
-        let idle = idle.map(|timeout| last_data.after(timeout.get()));
+        let idle = self.idle_timeout.map(|timeout| last_data.after(timeout.get()));
         [alive, idle].into_iter().flatten().min()
     }
 

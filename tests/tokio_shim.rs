@@ -227,9 +227,11 @@ async fn what_came_while_the_application_was_busy_keeps_the_connection_from_idli
     let (mut peer, end) = Peer::client(WIDE);
     let idle = config(|c| c.idle_timeout = Some(Duration::from_secs(60)));
     let mut socket = WebSocket::over(end, server_machine(idle));
-    for request in ["first", "second", "third"] {
-        peer.send(request);
-        assert_eq!(Seen::from(socket.next().await.unwrap().unwrap()), text(request));
+    // Of lengths with which a socket lets others have their turn, or reads in parts.
+    for len in [3, 70_000, 70_000, 70_000, 3, 300_000, 300_000, 3].into_iter().chain([7000; 20]) {
+        let request = "?".repeat(len);
+        peer.send(&*request);
+        assert_eq!(Seen::from(socket.next().await.unwrap().unwrap()), text(&request));
         sleep(Duration::from_secs(100)).await;
         socket.send("done").await.unwrap();
         assert_eq!(peer.hear(), [text("done")]);

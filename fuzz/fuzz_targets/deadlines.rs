@@ -14,16 +14,10 @@ pub struct Deadlines {
     /// When the keepalive ping was due that nothing has followed.
     pinged: Option<u64>,
     closing: Closing,
-    news: News,
-}
-
-/// What has arrived and was not looked at.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum News {
-    None,
-    Some,
-    /// Without a message in it the connection is idle.
-    Late,
+    /// Something has arrived, and not all of it was looked at since.
+    has_news: bool,
+    /// The idle time began anew without data.
+    is_extended: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,26 +53,19 @@ impl Deadlines {
             data: nanos(now),
             pinged: None,
             closing: Closing::No,
-            news: News::None,
+            has_news: false,
+            is_extended: false,
         }
     }
 
     pub fn data_was_handed_out(&mut self) {
         self.data = self.alive;
-        if self.news == News::Late {
-            self.news = News::Some;
-        }
+        self.is_extended = false;
     }
 
     /// All that has arrived was looked at.
-    pub fn starved(&mut self) -> Option<Due> {
-        let news = std::mem::replace(&mut self.news, News::None);
-        (news == News::Late && self.closing == Closing::No).then(|| self.idle())
-    }
-
-    fn idle(&mut self) -> Due {
-        self.closing = Closing::Begun;
-        Due::Idle
+    pub fn starved(&mut self) {
+        self.has_news = false;
     }
 
     pub fn closing_begins(&mut self) {
@@ -96,7 +83,7 @@ impl Deadlines {
     /// Bytes have arrived, and the time is told.
     pub fn told_of_input(&mut self, now: Timestamp) -> Option<Due> {
         self.alive(now);
-        self.news = News::Some;
+        self.has_news = true;
         self.told(now)
     }
 
@@ -114,10 +101,12 @@ impl Deadlines {
         }
         let is_past = |since: u64, time: u64| now >= since.saturating_add(time);
         if self.idle_timeout.is_some_and(|timeout| is_past(self.data, timeout)) {
-            if self.news == News::None {
-                return Some(self.idle());
+            if !self.has_news || self.is_extended {
+                self.closing = Closing::Begun;
+                return Some(Due::Idle);
             }
-            self.news = News::Late;
+            self.is_extended = true;
+            self.data = now;
         }
         if let Some(pinged) = self.pinged {
             return is_past(pinged, self.pong_timeout).then_some(Due::PongMissing);
@@ -150,8 +139,7 @@ impl Deadlines {
                     (Some(pinged), _) => Some(pinged.saturating_add(self.pong_timeout)),
                     (None, interval) => interval.map(|interval| self.alive.saturating_add(interval)),
                 };
-                let idle = self.idle_timeout.filter(|_| self.news != News::Late);
-                let idle = idle.map(|timeout| self.data.saturating_add(timeout));
+                let idle = self.idle_timeout.map(|timeout| self.data.saturating_add(timeout));
                 [alive, idle].into_iter().flatten().min()
             }
         }

@@ -16,7 +16,10 @@ use crate::timers::Timers;
 #[derive(Debug)]
 pub(super) struct Cold {
     pub(super) timers: Timers,
-    pub(super) news: News,
+    /// Something has arrived that may hold another event.
+    pub(super) has_news: bool,
+    /// The time for a data message was over, and began anew because of such news.
+    pub(super) is_extended: bool,
     pub(super) reads: ReadSize,
     /// Bytes of the open message, as far as its frame headers have announced them.
     pub(super) announced: u64,
@@ -27,20 +30,12 @@ pub(super) struct Cold {
     pub(super) deflate: Option<Agreed>,
 }
 
-/// What has arrived and was not looked at: it may hold a message, so the connection is not idle before it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum News {
-    None,
-    Some,
-    /// And if it holds no message, the connection has been idle for too long.
-    Late,
-}
-
 impl Cold {
     pub(super) fn new(config: &Config, now: Timestamp) -> Self {
         Cold {
             timers: Timers::new(config, now),
-            news: News::None,
+            has_news: false,
+            is_extended: false,
             reads: ReadSize::new(),
             announced: 0,
             max_message: config.max_message,

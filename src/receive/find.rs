@@ -80,7 +80,7 @@ impl ReceiveHalf {
                     self.release_inflater();
                     match self.cut {
                         None => {
-                            self.end_news();
+                            self.cold.has_news = false;
                             return Ok(false);
                         }
                         Some(cut) => self.cut_short(cut),

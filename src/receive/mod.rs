@@ -23,7 +23,7 @@ use crate::spare::Spare;
 use crate::time::Timestamp;
 use crate::timers::Due;
 use crate::utf8::Validator;
-use cold::{Cold, News};
+use cold::Cold;
 
 /// The receiving half of a connection: bytes and time go in, events come out.
 ///
@@ -224,7 +224,7 @@ impl ReceiveHalf {
         self.trim();
         self.settle_data();
         self.cold.timers.input(now);
-        self.cold.news = News::Some;
+        self.cold.has_news = true;
         self.drop_what_follows();
         // A peer that never stops sending must not keep the clock from being looked at.
         self.handle_timeout(now);
@@ -295,10 +295,14 @@ impl ReceiveHalf {
     pub fn handle_timeout(&mut self, now: Timestamp) {
         self.settle_data();
         if self.cold.timers.is_idle(now) {
-            if self.cold.news == News::None {
-                return self.close_idle();
+            // The application may have been too busy to look: what has arrived gets the time once more, as it
+            // may be a message, or the first part of one. A peer that sends no message gets no third time.
+            if !self.cold.has_news || self.cold.is_extended {
+                self.orders.close(self.cold.idle_close);
+                return self.handle_close_sent();
             }
-            self.cold.news = News::Late;
+            self.cold.is_extended = true;
+            self.cold.timers.extend(now);
         }
         match self.cold.timers.due(now) {
             None => {}
@@ -311,7 +315,7 @@ impl ReceiveHalf {
     /// When to call [`handle_timeout`](Self::handle_timeout); the epoch means at once.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        self.cold.timers.next(self.data_seen, self.cold.news == News::Late)
+        self.cold.timers.next(self.data_seen)
     }
 
     /// What the sending half is to do, if anything.
@@ -499,24 +503,8 @@ impl ReceiveHalf {
     fn settle_data(&mut self) {
         if core::mem::take(&mut self.data_seen) {
             self.cold.timers.data();
-            if self.cold.news == News::Late {
-                self.cold.news = News::Some;
-            }
+            self.cold.is_extended = false;
         }
-    }
-
-    /// All that has arrived was looked at.
-    fn end_news(&mut self) {
-        self.settle_data();
-        let news = core::mem::replace(&mut self.cold.news, News::None);
-        if news == News::Late && self.cold.timers.is_open() {
-            self.close_idle();
-        }
-    }
-
-    fn close_idle(&mut self) {
-        self.orders.close(self.cold.idle_close);
-        self.handle_close_sent();
     }
 
     #[cold]

@@ -208,10 +208,6 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
     clock: &Clock,
     turn: &mut Turn,
 ) -> Poll<io::Result<()>> {
-    if turn.poll(cx, receive.missing()).is_pending() {
-        with_spare(|spare| receive.pause(spare));
-        return Poll::Pending;
-    }
     with_spare(|spare| receive.borrow_buffer(spare));
     let (input, size) = receive.buffer_for_read();
     match poll_append(io, cx, input, size) {

@@ -248,6 +248,12 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         }
         if self.connection.wants_input() {
             let (receive, send) = self.connection.halves();
+            // What there may be to read yet comes before the clock.
+            if self.turn.poll(cx, receive.missing()).is_pending() {
+                with_spare(|spare| receive.pause(spare));
+                with_spare(|spare| send.return_buffer(spare));
+                return Poll::Pending;
+            }
             let read = poll_input(&mut self.io, cx, receive, &self.clock, &mut self.turn);
             // What was received will be answered; and if nothing was, nothing will. Small answers need no
             // large buffer, which would be kept for as long as the application takes.

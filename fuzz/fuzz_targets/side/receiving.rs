@@ -100,9 +100,6 @@ impl Side {
             assert_eq!(advance(&mut self.machine), advanced);
             advanced
         });
-        if advanced == Ok(false) {
-            self.note_starved();
-        }
         self.notice_end(peer);
         match advanced {
             Ok(true) => assert!(self.is_ended() || self.has_something(peer)),
@@ -183,9 +180,6 @@ impl Side {
     /// Moves the model on.
     fn note(&mut self, seen: Seen, peer: &mut Sent) {
         if matches!(seen, Seen::Nothing | Seen::Failed(_)) {
-            if seen == Seen::Nothing && !self.machine.receive().is_ended() {
-                self.note_starved();
-            }
             self.notice_end(peer);
             match seen {
                 Seen::Failed(error) => assert_eq!(self.end, Some(End::Failed(error)), "another error"),
@@ -225,14 +219,9 @@ impl Side {
         is_whole || (self.is_in_chunks && body.is_some_and(|body| body.bytes.len() > self.passed))
     }
 
-    /// Now it may show that the connection is idle.
-    fn note_starved(&mut self) {
-        let due = self.deadlines.starved();
-        self.due(due);
-    }
-
     /// All that has arrived was seen.
     fn assert_starved(&mut self, peer: &Sent) {
+        self.deadlines.starved();
         assert!(self.cut.is_none(), "the end was swallowed");
         if let Some(next) = peer.on_wire.front().filter(|next| next.end <= self.received) {
             panic!("this was swallowed: {:?}", next.item);
