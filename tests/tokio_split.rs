@@ -4,14 +4,15 @@
 mod common;
 mod io;
 
+use std::cell::RefCell;
 use std::io::ErrorKind;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::{Seen, binary, text};
-use io::Step::Panic;
+use io::Step::{Never, Panic};
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, poll_once, server_machine};
 use sansock::handshake::client::ClientRequest;
 use sansock::handshake::server::Accept;
@@ -496,4 +497,35 @@ async fn many_connections_at_once() {
         client.await.unwrap();
     }
     serving.await.unwrap();
+}
+
+thread_local! {
+    /// What writes, while it waits.
+    static WRITING: RefCell<Option<Pin<Box<dyn Future<Output = ()>>>>> = const { RefCell::new(None) };
+}
+
+/// Wakes what writes by running it.
+struct AtOnce;
+
+impl Wake for AtOnce {
+    fn wake(self: Arc<Self>) {
+        let Some(mut writing) = WRITING.take() else { return };
+        if writing.as_mut().poll(&mut Context::from_waker(&Waker::from(self))).is_pending() {
+            WRITING.set(Some(writing));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_waker_may_run_its_task_at_once() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    end.next_writes(&[Never]);
+    let (mut reader, mut writer) = halves(end);
+    WRITING.set(Some(Box::pin(async move { writer.send("written by the reader").await.unwrap() })));
+    Arc::new(AtOnce).wake();
+    assert!(WRITING.with_borrow(Option::is_some));
+    assert!(poll_once(reader.next()).is_none());
+    assert!(WRITING.with_borrow(Option::is_none));
+    assert_eq!(peer.hear(), [text("written by the reader")]);
 }

@@ -80,8 +80,9 @@ impl<W> Shared<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Shared<W> {
-    /// Writes what waits on the wire.
-    fn poll_flush(&self, side: Side, cx: &Context<'_>, wire: &mut Wire<W>) -> Poll<io::Result<()>> {
+    /// Writes what waits on the wire; also says whether the other half is to be woken, once the wire is let
+    /// go: a waker may run its task at once.
+    fn poll_flush(&self, side: Side, cx: &Context<'_>, wire: &mut Wire<W>) -> (Poll<io::Result<()>>, bool) {
         self.wakers.register(side, cx.waker());
         let (waited, before) = (wire.sink.waits(), wire.send.output().written());
         let both = self.wakers.both();
@@ -94,11 +95,9 @@ impl<W: AsyncWrite + Unpin> Shared<W> {
         let was_behind = self.backlog.swap(flushed.is_pending(), Ordering::AcqRel);
         // The transport owes nobody a call any more for what is ready; and one that came before the flag was up
         // has told the other half nothing.
-        if waited && (moved || flushed.is_ready()) || flushed.is_pending() && !was_behind {
-            self.wakers.wake(side.other());
-        }
+        let wakes = waited && (moved || flushed.is_ready()) || flushed.is_pending() && !was_behind;
         with_spare(|spare| wire.send.return_buffer(spare));
-        flushed
+        (flushed, wakes)
     }
 }
 
@@ -167,6 +166,11 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Reader<R, W> {
             return Poll::Ready(Ok(()));
         }
         if self.receive.wants_input() {
+            // What there may be to read yet comes before the clock.
+            if self.turn.poll(cx, self.receive.missing()).is_pending() {
+                with_spare(|spare| self.receive.pause(spare));
+                return Poll::Pending;
+            }
             let read = poll_input(&mut self.io, cx, &mut self.receive, &self.clock, &mut self.turn);
             if let Poll::Ready(read) = read {
                 // What was read may answer a Close frame that was sent meanwhile.
@@ -196,10 +200,14 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Reader<R, W> {
             return;
         }
         let mut wire = self.shared.wire();
-        let flushed = self.shared.poll_flush(Side::Reading, cx, &mut wire);
+        let (flushed, wakes) = self.shared.poll_flush(Side::Reading, cx, &mut wire);
         if ends && flushed.is_ready() {
             let Wire { io, sink, .. } = &mut *wire;
             let _ = sink.poll_shutdown(io, cx);
+        }
+        drop(wire);
+        if wakes {
+            self.shared.wakers.wake(Side::Writing);
         }
     }
 
@@ -306,10 +314,10 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         if closes {
             self.shared.close_sent.swap(true, Ordering::AcqRel);
         }
-        let flushed = self.shared.poll_flush(Side::Writing, cx, &mut wire);
+        let (flushed, wakes) = self.shared.poll_flush(Side::Writing, cx, &mut wire);
         drop(wire);
         self.send.rest();
-        if closes {
+        if wakes || closes {
             self.shared.wakers.wake(Side::Reading);
         }
         flushed.map_err(Error::Io)
