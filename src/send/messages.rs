@@ -41,7 +41,8 @@ impl SendHalf {
     /// compressed: then the message is queued as [`text`](Self::text) and [`binary`](Self::binary) do it. So
     /// write [`output`](Self::output) afterwards in any case.
     ///
-    /// Fails after a Close frame or inside a fragmented message; nothing is written or queued then.
+    /// Fails after a Close frame or inside a fragmented message; nothing is written or queued then. If `write`
+    /// panics, nobody knows what it has taken: then nothing more can be sent.
     ///
     /// ```
     /// use std::io::{IoSlice, Write};
@@ -71,7 +72,10 @@ impl SendHalf {
         self.check_between()?;
         let (head, size) = Header::of_data(kind.opcode(), payload.len()).bytes();
         let head = head.get(..size).unwrap_or_default();
+        // Until it returns: if it panics, nobody knows what it has taken.
+        self.state = State::Broken;
         let taken = write(head, payload);
+        self.state = State::Between;
         self.output.queue_rest(taken, [head, payload]);
         Ok(())
     }
@@ -225,7 +229,7 @@ impl SendHalf {
         match self.state {
             State::Between => Ok(()),
             State::Open(..) => Err(SendError::MessageOpen),
-            State::Closed => Err(SendError::Closed),
+            State::Closed | State::Broken => Err(SendError::Closed),
         }
     }
 
@@ -240,7 +244,7 @@ impl SendHalf {
             State::Between => Ok(kind.opcode()),
             State::Open(open, _) if open == kind => Ok(OpCode::Continuation),
             State::Open(..) => Err(SendError::KindMismatch),
-            State::Closed => Err(SendError::Closed),
+            State::Closed | State::Broken => Err(SendError::Closed),
         }
     }
 

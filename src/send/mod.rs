@@ -72,6 +72,8 @@ enum State {
     Open(Kind, bool),
     /// A Close frame was sent, if it could be: only pongs follow, while the receiving half asks for them.
     Closed,
+    /// Nobody knows what the transport has taken: nothing follows.
+    Broken,
 }
 
 impl SendHalf {
@@ -142,6 +144,7 @@ impl SendHalf {
     /// Carries out what the receiving half wants.
     pub fn handle_control(&mut self, control: Control) {
         match control.0 {
+            _ if self.state == State::Broken => {}
             // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in
             // response, unless it already received a Close frame." To have sent one does not end that duty.
             Order::Pong(payload) => self.answer(payload),
@@ -197,7 +200,7 @@ impl SendHalf {
     /// Whether a Close frame was sent, or the conversation is over: nothing more can be sent.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.state == State::Closed
+        matches!(self.state, State::Closed | State::Broken)
     }
 
     /// Says that the transport takes no more just now, or needs none, and gives back memory that
@@ -257,7 +260,7 @@ impl SendHalf {
             }
         }
         if other.is_closed() && !self.is_closed() {
-            self.state = State::Closed;
+            self.state = if other.state == State::Broken { State::Broken } else { State::Closed };
             self.close_sent.clone_from(&other.close_sent);
             self.deflating = None;
         }

@@ -9,9 +9,9 @@ use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use bytes::{Buf, Bytes};
-use sansock::{Config, Connection, Data, Message, Output, blocking, tokio};
+use sansock::{CloseCode, Config, Connection, Data, Message, Output, SendError, blocking, tokio};
 
-use crate::common::{Seen, binary, client, events, feed, masked, output, plain, server, text};
+use crate::common::{Seen, binary, client, events, feed, give, masked, output, plain, server, text};
 use crate::io::{End, Kind, Peer, client_machine, guard, poll_once, server_machine};
 
 /// Whether this panics.
@@ -152,15 +152,36 @@ fn hostile_86_a_write_of_offer_that_panics() {
     for mut connection in [server(), client()] {
         let is_called = panics(|| connection.offer("never", |_, _| panic!("no transport")));
         // A client's frame has to be masked, so it is queued and nothing is called.
-        let (mut peer, expected) = if is_called {
-            (client(), vec![text("next")])
+        let (mut peer, expected, outcome) = if is_called {
+            (client(), vec![], Err(SendError::Closed))
         } else {
-            (server(), vec![text("never"), text("next")])
+            (server(), vec![text("never"), text("next")], Ok(()))
         };
-        connection.offer("next", |_, _| 0).unwrap();
+        assert_eq!(connection.offer("next", |_, _| 0), outcome);
         assert_eq!(feed(&mut peer, &output(&mut connection), &[1]), expected);
-        assert!(!is_called || connection.buffered() == 0);
     }
+}
+
+#[test]
+fn hostile_86_a_write_of_offer_that_panics_halfway() {
+    let mut transport = Vec::new();
+    let mut connection = server();
+    assert!(panics(|| connection.offer("half", |head, _| {
+        transport.extend_from_slice(head);
+        panic!("no transport")
+    })));
+    // Whatever followed would be taken for the payload.
+    assert_eq!(connection.text("next"), Err(SendError::Closed));
+    give(&mut connection, &masked(0x89, b"ping"));
+    assert_eq!(events(&mut connection), [Seen::Ping(b"ping".into())]);
+    assert_eq!(connection.close(CloseCode::NORMAL, ""), Err(SendError::Closed));
+    give(&mut connection, &masked(0x88, b""));
+    assert_eq!(events(&mut connection), [Seen::End]);
+    assert_eq!(connection.buffered(), 0);
+    let (_, mut send) = connection.split();
+    let mut wire = send.fork();
+    wire.append(&mut send).unwrap();
+    assert_eq!((wire.is_closed(), wire.text("next")), (true, Err(SendError::Closed)));
 }
 
 /// What cannot be made into data.
