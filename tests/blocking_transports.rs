@@ -10,7 +10,7 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 use std::sync::mpsc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use common::text;
 use io::Step::{Fail, Later, Move};
@@ -169,6 +169,140 @@ fn a_peer_that_the_kernel_has_given_up_is_gone_and_not_just_slow() {
     let mut writing = WebSocket::over(Gone { to_read: false }, server_machine(Config::default()));
     assert!(is_gone(&writing.send("x").unwrap_err()));
     assert!(is_io(writing.flush(), ErrorKind::BrokenPipe));
+}
+
+/// A transport whose sending side cannot be ended by itself, and whose peer says this and waits for the end.
+#[derive(Default)]
+struct Whole {
+    input: &'static [u8],
+    output: Vec<u8>,
+}
+
+impl Read for Whole {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        assert!(!self.input.is_empty(), "both would wait for ever");
+        self.input.read(buf)
+    }
+}
+
+impl Write for Whole {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        self.output.write(buf)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Whole {}
+
+#[test]
+fn section_5_5_1_a_transport_that_cannot_be_ended_is_left_at_once() {
+    let _guard = guard();
+    let closes = || Whole { input: b"\x88\x82\0\0\0\0\x03\xe8", output: Vec::new() };
+    let mut socket = WebSocket::over(closes(), server_machine(Config::default()));
+    assert!(socket.recv().unwrap().is_none());
+    assert!(socket.closed().unwrap().clean);
+    assert_eq!(socket.io().output, b"\x88\x02\x03\xe8");
+
+    let socket = WebSocket::over(closes(), server_machine(Config::default()));
+    let (mut reader, _writer) = socket.split_with(|io| (io, Whole::default()));
+    assert!(reader.recv().unwrap().is_none());
+    assert!(reader.closed().unwrap().clean);
+
+    let refused = Whole { input: b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", output: Vec::new() };
+    assert!(matches!(accept(refused, Config::default()), Err(Error::Handshake(_))));
+}
+
+/// A transport that always has something to read: this, again and again.
+struct Endless {
+    input: &'static [u8],
+    since: Instant,
+}
+
+impl Read for Endless {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        assert!(self.since.elapsed() < Duration::from_secs(60), "nobody looks at the clock");
+        (&*self.input).read(buf)
+    }
+}
+
+impl Write for Endless {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Endless {}
+
+#[test]
+fn what_keeps_arriving_and_is_no_message_outlasts_no_timeout() {
+    let _guard = guard();
+    let pings = || Endless { input: b"\x89\0", since: Instant::now() };
+    let over = |io| {
+        let endless = config(|c| c.max_message = u64::MAX);
+        let mut socket = WebSocket::over(io, client_machine(endless));
+        socket.set_timeout(Some(Duration::from_millis(20))).unwrap();
+        socket
+    };
+    let mut socket = over(pings());
+    assert!(is_io(socket.recv(), ErrorKind::WouldBlock));
+    assert!(socket.next().unwrap().is_some(), "it can be called again");
+    assert!(is_io(socket.close(CloseCode::NORMAL, ""), ErrorKind::WouldBlock));
+    let (mut reader, _writer) = over(pings()).split_with(|io| (io, pings()));
+    assert!(is_io(reader.recv(), ErrorKind::WouldBlock));
+    assert!(reader.next().unwrap().is_some());
+}
+
+/// A transport that gives one byte at a time of a frame that is longer than anyone can wait for.
+struct Trickle {
+    given: usize,
+    since: Instant,
+}
+
+impl Read for Trickle {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        assert!(self.since.elapsed() < Duration::from_secs(60), "nobody looks at the clock");
+        thread::sleep(Duration::from_millis(1));
+        let head = b"\x82\x7f\0\0\0\0\x7f\0\0\0";
+        self.given += 1;
+        (&head.get(self.given - 1..self.given).unwrap_or(b"?")[..]).read(buf)
+    }
+}
+
+impl Write for Trickle {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        Ok(buf.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Trickle {}
+
+#[test]
+fn a_frame_that_trickles_in_outlasts_no_timeout() {
+    let _guard = guard();
+    let trickle = || Trickle { given: 0, since: Instant::now() };
+    let over = |io| {
+        let mut socket = WebSocket::over(io, client_machine(config(|c| c.max_message = u64::MAX)));
+        socket.set_timeout(Some(Duration::from_millis(20))).unwrap();
+        socket
+    };
+    let mut socket = over(trickle());
+    assert!(is_io(socket.next(), ErrorKind::WouldBlock));
+    let missing = socket.connection().missing();
+    assert!(is_io(socket.next(), ErrorKind::WouldBlock));
+    assert!(socket.connection().missing() < missing, "it goes on where it stopped");
+    let (mut reader, _writer) = over(trickle()).split_with(|io| (io, trickle()));
+    assert!(is_io(reader.next(), ErrorKind::WouldBlock));
 }
 
 /// Signals that come faster than the clock is looked at must not keep anyone from looking at it.

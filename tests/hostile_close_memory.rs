@@ -172,7 +172,11 @@ impl Write for Endless {
     }
 }
 
-impl blocking::Transport for Endless {}
+impl blocking::Transport for Endless {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 impl AsyncRead for Endless {
     fn poll_read(

@@ -52,8 +52,11 @@ pub trait Transport: Read + Write {
     }
 
     /// Ends the sending side: the peer sees the end of the stream.
+    ///
+    /// By default it fails as [`Unsupported`](ErrorKind::Unsupported). If it fails, nothing more is read:
+    /// only dropping the transport can end it.
     fn shutdown_write(&mut self) -> io::Result<()> {
-        Ok(())
+        Err(ErrorKind::Unsupported.into())
     }
 }
 
@@ -129,6 +132,11 @@ impl Clock {
     /// The application begins to wait.
     pub(super) fn begin(&mut self) {
         self.waiting = self.now();
+    }
+
+    /// Whether the application has waited long enough.
+    pub(super) fn is_over(&self) -> bool {
+        self.patience().is_zero()
     }
 
     /// How long the application wants to wait yet.
@@ -341,11 +349,14 @@ impl Sink {
         self.state == State::Broken || !self.unflushed
     }
 
-    pub(super) fn shutdown(&mut self, io: &mut impl Transport) {
+    pub(super) fn shutdown(&mut self, io: &mut impl Transport, receive: &mut ReceiveHalf) {
         if self.state == State::Open {
             self.state = State::Shut;
-            // A failure to end what the peer may have ended already is no news.
-            let _ = io.shutdown_write();
+            // A failure to end what the peer may have ended already is no news. But the peer may wait for the
+            // end as well: whoever holds the transport must drop it.
+            if io.shutdown_write().is_err() {
+                receive.handle_eof();
+            }
         }
     }
 

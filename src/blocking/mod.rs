@@ -83,10 +83,7 @@ impl<Io: Transport> WebSocket<Io> {
     /// waiting, and answered; this call sends the answers together. Fails as [`next`](Self::next) does.
     #[inline]
     pub fn ready(&mut self) -> Result<bool, Error> {
-        if matches!(self.connection.advance(), Ok(true)) && !self.connection.is_ended() {
-            return Ok(true);
-        }
-        self.wait_event()
+        self.ready_since(&mut false)
     }
 
     /// Waits for the next message and owns it; `None` when the conversation is over. Pings and pongs
@@ -94,8 +91,9 @@ impl<Io: Transport> WebSocket<Io> {
     ///
     /// Fails as [`next`](Self::next) does.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
-        while let Some(event) = self.next()? {
-            if let Some(message) = event.into_message() {
+        let mut begun = false;
+        while self.ready_since(&mut begun)? {
+            if let Some(message) = self.connection.poll_event()?.and_then(Event::into_message) {
                 return Ok(Some(message));
             }
         }
@@ -173,7 +171,10 @@ impl<Io: Transport> WebSocket<Io> {
             Ok(()) | Err(crate::SendError::Closed) => {}
             Err(error) => return Err(error.into()),
         }
-        while self.next()?.is_some() {}
+        let mut begun = false;
+        while self.ready_since(&mut begun)? {
+            self.connection.poll_event()?;
+        }
         self.connection.closed().ok_or(Error::Connection(crate::Error::UnexpectedEof))
     }
 
@@ -206,19 +207,40 @@ impl<Io: Transport> WebSocket<Io> {
         &self.io
     }
 
-    fn wait_event(&mut self) -> Result<bool, Error> {
+    /// [`ready`](Self::ready) for calls that take several events; of those only the first one that waits has
+    /// not `begun` to.
+    #[inline]
+    fn ready_since(&mut self, begun: &mut bool) -> Result<bool, Error> {
+        if matches!(self.connection.advance(), Ok(true)) && !self.connection.is_ended() {
+            return Ok(true);
+        }
+        if std::mem::replace(begun, true) {
+            return self.wait_event(self.clock.is_over());
+        }
         self.clock.begin();
+        self.wait_event(false)
+    }
+
+    /// Fails with `WouldBlock` once the application has waited long enough, if that `is_over` already without
+    /// another read.
+    fn wait_event(&mut self, mut is_over: bool) -> Result<bool, Error> {
         loop {
             if self.connection.advance() == Ok(true) && !self.connection.is_ended() {
                 return Ok(true);
             }
             if self.is_finished() {
                 if self.connection.wants_shutdown() {
-                    self.sink.shutdown(&mut self.io);
+                    self.sink.shutdown(&mut self.io, self.connection.halves().0);
                 }
                 return self.connection.advance().map(|_| false).map_err(Error::from);
             }
+            // What keeps arriving, and is not what is waited for, must not keep the application waiting.
+            if is_over {
+                self.connection.handle_would_block();
+                return Err(io::Error::from(io::ErrorKind::WouldBlock).into());
+            }
             self.step()?;
+            is_over = self.clock.is_over();
         }
     }
 
@@ -228,7 +250,7 @@ impl<Io: Transport> WebSocket<Io> {
         let _ = self.write();
         // What the transport holds back still would be lost.
         if self.connection.wants_shutdown() && self.sink.is_settled() {
-            self.sink.shutdown(&mut self.io);
+            self.sink.shutdown(&mut self.io, self.connection.halves().0);
         }
         let ended = self.connection.is_ended();
         if self.connection.wants_input() {

@@ -161,17 +161,21 @@ impl<R: Transport, W: Transport> Reader<R, W> {
     /// Fails if the connection does, after the peer was told, or with `WouldBlock`.
     #[expect(clippy::should_implement_trait, reason = "an iterator cannot lend")]
     pub fn next(&mut self) -> Result<Option<Event<'_>>, Error> {
-        self.wait_event()?;
+        self.clock.begin();
+        self.wait_event(false)?;
         Ok(self.receive.poll_event()?)
     }
 
     /// Waits for the next message and owns it; `None` when the conversation is over. Pings and pongs
     /// are passed over. Fails as [`next`](Self::next) does.
     pub fn recv(&mut self) -> Result<Option<Message>, Error> {
-        while let Some(event) = self.next()? {
-            if let Some(message) = event.into_message() {
+        self.clock.begin();
+        let mut is_over = false;
+        while self.wait_event(is_over)? {
+            if let Some(message) = self.receive.poll_event()?.and_then(Event::into_message) {
                 return Ok(Some(message));
             }
+            is_over = self.clock.is_over();
         }
         Ok(None)
     }
@@ -184,8 +188,11 @@ impl<R: Transport, W: Transport> Reader<R, W> {
         Some(CloseReport { began, received, sent, clean })
     }
 
-    fn wait_event(&mut self) -> Result<(), Error> {
-        self.clock.begin();
+    /// True if there is an event, false when the conversation is over.
+    ///
+    /// Fails with `WouldBlock` once the application has waited long enough, if that `is_over` already without
+    /// another read.
+    fn wait_event(&mut self, mut is_over: bool) -> Result<bool, Error> {
         loop {
             let advanced = self.receive.advance();
             while let Some(control) = self.receive.poll_control() {
@@ -193,12 +200,18 @@ impl<R: Transport, W: Transport> Reader<R, W> {
             }
             self.shared.serve();
             if advanced == Ok(true) && !self.receive.is_ended() {
-                return Ok(());
+                return Ok(true);
             }
             if self.receive.is_ended() && self.end()? {
-                return advanced.map(drop).map_err(Error::from);
+                return advanced.map(|_| false).map_err(Error::from);
+            }
+            // What keeps arriving, and is not what is waited for, must not keep the application waiting.
+            if is_over {
+                self.receive.handle_would_block();
+                return Err(io::Error::from(io::ErrorKind::WouldBlock).into());
             }
             self.step()?;
+            is_over = self.clock.is_over();
         }
     }
 
@@ -239,7 +252,7 @@ impl<R: Transport, W: Transport> Reader<R, W> {
         let flushed = self.shared.flush(&mut wire);
         if matches!(flushed, Ok(Flushed::All)) && self.receive.ends_transport() {
             let Wire { io, sink, .. } = &mut *wire;
-            sink.shutdown(io);
+            sink.shutdown(io, &mut self.receive);
         }
         look(&mut self.receive, &self.clock);
         let is_written = wire.send.buffered() == 0 && wire.sink.is_settled();
@@ -299,7 +312,12 @@ impl<W: Transport> Writer<W> {
                 return Err(SendError::Closed.into());
             }
             let closes = self.send.is_closed() && self.send.buffered() > 0;
-            wire.send.append(&mut self.send)?;
+            if let Err(error) = wire.send.append(&mut self.send) {
+                drop(wire);
+                // The reader may have found the wire held.
+                self.shared.serve();
+                return Err(error.into());
+            }
             // Before the frame leaves, and not in a store buffer behind it: the reader must not see the answer first.
             if closes {
                 self.shared.close_sent.swap(true, Ordering::AcqRel);

@@ -140,4 +140,8 @@ impl Write for Endless {
     }
 }
 
-impl Transport for Endless {}
+impl Transport for Endless {
+    fn shutdown_write(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
