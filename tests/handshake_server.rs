@@ -335,7 +335,8 @@ fn hostile_08_key() {
         &[""],
         &[KEY, KEY],
         &["dGhlIHNhbXBsZSBub25j"],     // 15 bytes
-        &["dGhlIHNhbXBsZSBub25jZQB="], // 17 bytes
+        &["dGhlIHNhbXBsZSBub25jZQA="], // 17 bytes
+        &["dGhlIHNhbXBsZSBub25jZQAA"], // 18 bytes
         &["dGhlIHNhbXBsZSBub25jZQ"],   // no padding
         &["dGhlIHNhbXBsZSBub25jZR=="], // bits behind the last byte
         &["AQIDBAUGBwgJCgsMDQ4PEC=="], // as in RFC 6455 §4.1, which errs
