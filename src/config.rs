@@ -61,8 +61,9 @@ pub struct Config {
     /// answer has left; of a client, all of it. Default 10 s. Over it: the connection is dropped.
     pub handshake_timeout: Duration,
     /// How long the closing handshake may take, the end of the transport included. Default 5 s; a
-    /// peer's traffic does not extend it; the blocking shim may be some seconds late while a write is
-    /// stuck. Over it: the connection is dropped.
+    /// peer's traffic does not extend it; while a write is stuck, the blocking shim may be some
+    /// seconds late, or as much as a write timeout of the application's. Over it: the connection is
+    /// dropped.
     pub close_timeout: Duration,
     /// The largest request or response head, in bytes. Default 16 KiB, what common HTTP servers
     /// allow. Over it: 431 from a server, an error in a client.

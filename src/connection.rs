@@ -146,8 +146,9 @@ impl Connection {
         self.receive.input()
     }
 
-    /// [`input`](Self::input) with room for one read of [`read_size`](Self::read_size) bytes and no more,
-    /// for transports that read into a [`BufMut`].
+    /// [`input`](Self::input) with room for one read and no more, for transports that read into a [`BufMut`]:
+    /// at least half of [`read_size`](Self::read_size), and as much as there is room for anyway, up to 128
+    /// KiB, or 512 KiB within a large frame.
     #[inline]
     pub fn read_buffer(&mut self) -> impl BufMut {
         self.receive.read_buffer()

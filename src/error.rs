@@ -77,7 +77,8 @@ pub enum DeflateError {
     Corrupt,
     /// The message ends within a block (RFC 7692 §7.2.1).
     Truncated,
-    /// Much more than what it inflates to: 64 KiB and 16 bytes for each inflated one.
+    /// Much more than what it inflates to: 64 KiB and 16 bytes for each inflated one, where each DEFLATE
+    /// stream that ends within the message (BFINAL) counts for 512 bytes.
     ForNothing,
 }
 

@@ -213,8 +213,11 @@ fn hostile_63_lengths_at_the_edges_of_buffers() {
                     assert!(both_see(&frames) == expected, "{len}");
                     continue;
                 }
-                // Byte by byte these would take long.
-                for cuts in [&[usize::MAX][..], &[8192, 1], &[65_536], &[1000, 7]] {
+                // Byte by byte the longer ones would take long.
+                let by_bytes: &[&[usize]] = if len < 10_000 { &[&[1]] } else { &[] };
+                let parts =
+                    [&[usize::MAX][..], &[8192, 1], &[65_536], &[1000, 7], &[3, 999, 78, 5003, 1, 31]];
+                for cuts in parts.iter().chain(by_bytes) {
                     let mut server = deflate::server(Config::default(), "");
                     let frames = payloads.each_ref().map(|payload| masked(BINARY, payload)).concat();
                     assert!(common::feed(&mut server, &frames, cuts) == expected, "{len}");
@@ -316,15 +319,22 @@ fn hostile_64_a_message_that_is_cut_anywhere_is_not_delivered() {
 fn hostile_64_a_decoder_tells_nothing_of_another_connection() {
     let mut deflate = sansock::deflate::Deflate::default();
     deflate.pool = Some(sansock::deflate::Pool::new(1));
-    for params in ["", "; client_no_context_takeover"] {
-        let new = || common::server().with_deflate(deflate::agreed(params), &deflate);
-        let mut victim = new();
-        assert_eq!(common::feed(&mut victim, &masked(TEXT, HELLO), &[usize::MAX]), [text("Hello")]);
-        // "What came five bytes before this, please."
-        assert_eq!(
-            common::feed(&mut new(), &masked(TEXT, HELLO_AGAIN), &[usize::MAX]),
-            fails(DeflateError::Corrupt)
-        );
+    for is_server in [true, false] {
+        let end = if is_server { common::server } else { common::client };
+        let frame = if is_server { masked } else { plain };
+        let peer = if is_server { "client" } else { "server" };
+        for params in [String::new(), format!("; {peer}_no_context_takeover")] {
+            for cut in [usize::MAX, 1] {
+                let new = || end().with_deflate(deflate::agreed(&params), &deflate);
+                let mut victim = new();
+                assert_eq!(common::feed(&mut victim, &frame(TEXT, HELLO), &[cut]), [text("Hello")]);
+                // "What came five bytes before this, please."
+                assert_eq!(
+                    common::feed(&mut new(), &frame(TEXT, HELLO_AGAIN), &[cut]),
+                    fails(DeflateError::Corrupt)
+                );
+            }
+        }
     }
 }
 
@@ -392,6 +402,9 @@ fn hostile_50_text_is_judged_after_inflating() {
     let mut server = deflate::server(limited(1), "");
     let saw =
         common::feed(&mut server, &masked(TEXT, &[stored, &[0xff; 50][..]].concat())[..6 + 6], &[usize::MAX]);
+    assert_eq!(saw, bad);
+    let mut client = deflate::client(limited(1), "");
+    let saw = common::feed(&mut client, &plain(TEXT, &[stored, &[0xff; 50][..]].concat())[..2 + 6], &[1]);
     assert_eq!(saw, bad);
     assert_eq!(both_see_with(&[(TEXT, &[stored, &[0xff; 50][..]].concat())], &limited(1), ""), bad);
 }

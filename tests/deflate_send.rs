@@ -239,6 +239,27 @@ fn section_7_1_2_the_window_is_kept_to() {
 }
 
 #[test]
+fn section_7_2_1_no_distance_is_longer_than_the_window() {
+    for bits in 9..=15 {
+        let window = 1 << bits;
+        // As far as zlib looks, and one byte further than anyone may.
+        for (distance, may_refer) in [(window - 262, true), (window + 1, false), (window + 200, false)] {
+            // 150 bytes, and then the same ones that far behind them.
+            let mut data = noise(distance);
+            data.extend_from_within(..150);
+            for end in ["server", "client"] {
+                let params = format!("; {end}_max_window_bits={bits}");
+                let (mut one, mut other) = (server(&params), client(&params));
+                let sender = if end == "server" { &mut one } else { &mut other };
+                sender.binary(&data).unwrap();
+                let refers = sender.buffered() < data.len();
+                assert_eq!(refers, may_refer, "{end} {bits} {distance}: {}", sender.buffered());
+            }
+        }
+    }
+}
+
+#[test]
 fn section_7_2_2_the_agreed_window_is_kept_to_whatever_a_client_has_offered() {
     let repeated = noise(600);
     let far = [&repeated[..], &noise(5000)[1000..], &repeated].concat();

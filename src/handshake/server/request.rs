@@ -71,7 +71,8 @@ impl Request {
         self.target.authority(&self.head.headers).unwrap_or_else(|| self.text("host").unwrap_or_default())
     }
 
-    /// The origin of the script that asks, as a browser reports it (RFC 6455 §10.2); `null` is one of
+    /// The origin of the script that asks, as it was sent: browsers do so in lower case (RFC 6454 §6.2), and
+    /// others are to be compared without regard to it. See RFC 6455 §10.2; `null` is one of
     /// the values. Without it the client is no browser, and may claim anything.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {

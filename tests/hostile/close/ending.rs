@@ -42,12 +42,12 @@ fn hostile_53_what_follows_an_error_is_dropped() {
 
 #[test]
 fn hostile_53_what_follows_our_close_is_seen_until_the_peer_has_closed() {
-    for role in Role::BOTH {
+    for (role, cut) in Role::BOTH.into_iter().flat_map(|role| [(role, 1), (role, 5), (role, usize::MAX)]) {
         let mut end = role.end();
         end.close(CloseCode::GOING_AWAY, "").unwrap();
         let before = [role.of_peer(0x89, b"ping"), role.of_peer(0x82, b"data")].concat();
         let bytes = [before, role.close_of_peer(1000, b""), more(role)].concat();
-        let seen = feed(&mut end, &bytes, &[1]);
+        let seen = feed(&mut end, &bytes, &[cut]);
         assert_eq!(seen, [Seen::Ping(b"ping".into()), binary(b"data"), Seen::End]);
         assert_eq!(role.frames(&output(&mut end)), [closing(1001), (0x8a, b"ping".to_vec())]);
         assert_eq!(held(&mut end), 0);

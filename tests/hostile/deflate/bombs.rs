@@ -3,7 +3,7 @@
 use sansock::{Config, DeflateError, Error};
 
 use super::peers::{self, BINARY, Encoder, both_see, both_see_with, chunks, fails, limited, noise};
-use crate::common::{self, Seen, binary, masked, sees};
+use crate::common::{self, Seen, binary, masked, plain, sees};
 
 #[test]
 fn hostile_56_a_bomb_stops_at_the_limit() {
@@ -41,12 +41,16 @@ fn hostile_56_bombs_one_after_the_other_that_refer_to_each_other() {
 #[test]
 fn hostile_56_a_bomb_in_chunks_stops_at_the_limit_as_well() {
     let bomb = Encoder::new(9, 15, true).message(&vec![0; 1 << 20]);
-    let handed_out = |limit| {
+    let handed_out = |limit, cut, is_server| {
         let mut config = chunks();
         config.max_message = limit;
         let mut len = 0;
-        let mut server = peers::server(config, "");
-        for seen in common::feed(&mut server, &masked(BINARY, &bomb), &[100]) {
+        let (mut end, frame) = if is_server {
+            (peers::server(config, ""), masked(BINARY, &bomb))
+        } else {
+            (peers::client(config, ""), plain(BINARY, &bomb))
+        };
+        for seen in common::feed(&mut end, &frame, &[cut]) {
             match seen {
                 Seen::BinaryPart(part) | Seen::Binary(part) => len += part.len() as u64,
                 other => return (len, other),
@@ -54,10 +58,12 @@ fn hostile_56_a_bomb_in_chunks_stops_at_the_limit_as_well() {
         }
         (len, Seen::End)
     };
-    assert_eq!(handed_out(1 << 20), (1 << 20, Seen::End));
-    for limit in [(1 << 20) - 1, 500_000, 1, 0] {
-        let (len, end) = handed_out(limit);
-        assert!(len <= limit && end == Seen::Failed(Error::TooBig), "{len} of {limit}: {end:?}");
+    for (cut, is_server) in [(100, true), (100, false), (1, true), (usize::MAX, true), (usize::MAX, false)] {
+        assert_eq!(handed_out(1 << 20, cut, is_server), (1 << 20, Seen::End));
+        for limit in [(1 << 20) - 1, 500_000, 1, 0] {
+            let (len, end) = handed_out(limit, cut, is_server);
+            assert!(len <= limit && end == Seen::Failed(Error::TooBig), "{len} of {limit}: {end:?}");
+        }
     }
 }
 

@@ -1,6 +1,9 @@
 //! Items 35, 36, 38 and 39: fragments, and frames that come by the million.
 
-use sansock::{Config, Violation};
+use std::time::Duration;
+
+use bytes::BufMut;
+use sansock::{Config, Timestamp, Violation};
 
 use super::role::{Role, both_see, unmasked, violates};
 use crate::common::{Seen, binary, drain, events, feed, give, output, plain, text};
@@ -152,19 +155,22 @@ fn hostile_39_a_ping_of_125_bytes_is_answered_whole() {
 
 #[test]
 fn hostile_39_pongs_that_nobody_asked_for_change_nothing() {
+    let at = |seconds| Timestamp::EPOCH + Duration::from_secs(seconds);
+    let mut config = Config::default();
+    (config.idle_timeout, config.ping_interval) = (Some(Duration::from_secs(200)), None);
     for role in Role::BOTH {
-        let mut connection = role.connection(&Config::default());
+        let mut connection = role.connection(&config);
         let pongs: Vec<u8> = (0..1000_u32).flat_map(|i| role.frame(0x8a, &i.to_be_bytes())).collect();
-        let before = connection.poll_timeout();
-        for _ in 0..100 {
-            give(&mut connection, &pongs);
+        for seconds in 1..=100 {
+            connection.input().put_slice(&pongs);
+            connection.handle_input(at(seconds));
             for i in 0..1000_u32 {
                 let event = connection.poll_event().unwrap().map(Seen::from);
                 assert_eq!(event, Some(Seen::Pong(i.to_be_bytes().to_vec())));
             }
             assert_eq!((connection.advance(), connection.buffered()), (Ok(false), 0));
         }
-        assert_eq!(connection.poll_timeout(), before);
+        assert_eq!(connection.poll_timeout(), Some(at(200)));
         let seen = feed(&mut connection, &role.frame(0x81, b"and on"), &[1]);
         assert_eq!(seen, [text("and on")]);
         drain(&mut connection);

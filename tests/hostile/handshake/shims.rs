@@ -89,6 +89,7 @@ fn refused() -> Vec<(String, u16)> {
         (request_with("Upgrade", &[]), 426),
         (request_with("Upgrade", &["h2c"]), 400),
         (request_with("Connection", &["close"]), 400),
+        (request_with("Origin", &["http://a", "http://b"]), 400),
         (request_with("Sec-WebSocket-Key", &["AAAA"]), 400),
         (request_with("Sec-WebSocket-Key", &[KEY, KEY]), 400),
         (request_with("Sec-WebSocket-Version", &["8"]), 426),
