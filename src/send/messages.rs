@@ -226,11 +226,12 @@ impl SendHalf {
 
     #[inline]
     pub(super) fn check_between(&self) -> Result<(), SendError> {
-        match self.state {
-            State::Between => Ok(()),
-            State::Open(..) => Err(SendError::MessageOpen),
-            State::Closed | State::Broken => Err(SendError::Closed),
-        }
+        if self.state == State::Between { Ok(()) } else { Err(self.not_between()) }
+    }
+
+    #[cold]
+    fn not_between(&self) -> SendError {
+        if self.is_closed() { SendError::Closed } else { SendError::MessageOpen }
     }
 
     fn next_fragment<'a>(&self, data: Data<'a>) -> Result<(OpCode, Kind, &'a [u8]), SendError> {
