@@ -529,3 +529,21 @@ async fn a_waker_may_run_its_task_at_once() {
     assert!(WRITING.with_borrow(Option::is_none));
     assert_eq!(peer.hear(), [text("written by the reader")]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_came_while_the_application_was_busy_keeps_halves_from_idling() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let idle = config(|c| c.idle_timeout = Some(Duration::from_secs(60)));
+    let socket = WebSocket::over(end, server_machine(idle));
+    let (mut reader, mut writer) = socket.split_with(|io| (io.clone(), io));
+    // Of lengths with which a socket lets others have their turn, or reads in parts.
+    for len in [3, 70_000, 70_000, 70_000, 300_000, 3].into_iter().chain([7000; 20]) {
+        let request = "?".repeat(len);
+        peer.send(&*request);
+        assert_eq!(Seen::from(reader.next().await.unwrap().unwrap()), text(&request));
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        writer.send("done").await.unwrap();
+        assert_eq!(peer.hear(), [text("done")]);
+    }
+}
