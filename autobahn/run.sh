@@ -68,40 +68,30 @@ mapfile -t cases <<<"$selected"
 
 mkdir -p "$state"
 work=$(mktemp -d "$state/run.XXXXXX")
-# What this shell has started and not waited for.
-declare -A running=()
-end_running() {
-  # One that ends just now makes kill fail, which is as good.
-  if ((${#running[@]})); then kill "${!running[@]}" 2>/dev/null || :; fi
-  wait
-}
 # shellcheck disable=SC2329 # trap calls it
 cleanup() {
-  end_running
+  local left
+  mapfile -t left < <(jobs -rp)
+  # One that ends just now makes kill fail, which is as good.
+  if ((${#left[@]})); then kill "${left[@]}" 2>/dev/null || :; fi
+  wait
   rm -rf -- "$work"
 }
-# Has the shell do this when it ends, of itself or by a signal.
-at_exit() { # COMMAND
-  # shellcheck disable=SC2064 # it is known now
-  trap "$1" EXIT
-  trap 'exit 130' INT
-  trap 'exit 143' TERM HUP
-}
-at_exit cleanup
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM HUP
 
 # Starts COMMAND in the background, to be ended after SECONDS; sets $started.
 start() { # SECONDS LOG COMMAND...
   : >"$2"
   timeout --kill-after=5 "$1" "${@:3}" </dev/null >>"$2" 2>&1 &
   started=$!
-  running[$started]=
 }
 
 # Waits for a command's end; sets $status.
 finish() { # PID
   status=0
   wait "$1" || status=$?
-  unset "running[$1]"
 }
 
 # Waits for a server to say where it listens; sets $url.
@@ -276,29 +266,16 @@ for line in sys.stdin:
 while read -r name path; do program[$name]=$path; done <<<"$built"
 
 printf '%s\n' "${cases[@]}" >"$work/cases.txt"
-# All cases of one role and shim.
-run() { # ROLE SHIM
-  local began=$SECONDS
-  running=()
-  at_exit end_running
-  mkdir "$dir"
-  : >"$dir/problems.txt"
-  "run_$1" "$2"
-  echo "$suite $1 $2: ${#cases[@]} cases in $((SECONDS - began)) seconds"
-}
-
-# The suite keeps one processor busy: both roles run at the same time.
 runs=()
-for shim in "${shims[@]}"; do
-  for role in "${roles[@]}"; do
+for role in "${roles[@]}"; do
+  for shim in "${shims[@]}"; do
     dir=$work/$role-$shim
+    mkdir "$dir"
+    : >"$dir/problems.txt"
+    began=$SECONDS
+    if [[ $role == server ]]; then run_server "$shim"; else run_client "$shim"; fi
+    echo "$suite $role $shim: ${#cases[@]} cases in $((SECONDS - began)) seconds"
     runs+=("$dir")
-    run "$role" "$shim" &
-    running[$!]=
-  done
-  for pid in "${!running[@]}"; do
-    finish "$pid"
-    ((status == 0)) || die "a run ended with status $status"
   done
 done
 
