@@ -4,8 +4,8 @@
 #
 #     .ci/mutants.sh [TOPIC...]
 #
-# A topic is framing, halves, buffers, deflate or handshake; all if nothing is said, which takes some hours. The tests of the
-# topic judge first; what they do not see is given to more tests, and to those of hostile inputs. It mutates the
+# A topic is framing, halves, buffers, deflate or handshake; all if nothing is said, which takes some hours. The tests
+# of the topic judge first; what they do not see is given to more tests, and to those of hostile inputs. It mutates the
 # sources in place: in a copy of the repository under target/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -20,15 +20,12 @@ declare -A files=(
 )
 declare -A quick=(
     [framing]='messages section_5_framing section_7_closing limits_and_timers offer properties words'
-    [halves]='messages section_5_framing section_7_closing limits_and_timers offer properties words'
     [buffers]='allocations buffers blocking_memory read_sizes words'
     [deflate]='deflate_pool deflate_receive deflate_send deflate_negotiation buffers words'
     [handshake]='handshake_client handshake_server handshake_extensions deflate_negotiation words'
 )
 declare -A more=(
     [framing]='allocations blocking_shim deflate_negotiation deflate_receive deflate_send handshake_client
-        handshake_server relay shim_faults tokio_memory tokio_shim'
-    [halves]='allocations blocking_shim deflate_negotiation deflate_receive deflate_send handshake_client
         handshake_server relay shim_faults tokio_memory tokio_shim'
     [buffers]='blocking_shim deflate_receive offer relay section_5_framing shim_faults streaming_memory tokio_memory
         tokio_shim tokio_split'
@@ -37,8 +34,9 @@ declare -A more=(
 )
 # Of the hostile inputs, those whose names have one of these.
 declare -A hostile=(
-    [framing]='framing utf8 close' [halves]='framing utf8 close panics' [buffers]='framing' [deflate]='deflate' [handshake]='handshake'
+    [framing]='framing utf8 close' [buffers]='framing' [deflate]='deflate' [handshake]='handshake'
 )
+quick[halves]=${quick[framing]} more[halves]=${more[framing]} hostile[halves]="${hostile[framing]} panics"
 
 cargo mutants --version > /dev/null 2>&1 || cargo install cargo-mutants --locked
 topics=("$@")
