@@ -1,5 +1,5 @@
-//! What both shims need besides the core: one error, signs of life of a peer that is written to, and randomness
-//! from the operating system.
+//! What both shims need besides the core: one error, what becomes of a transport's sending side, signs of life of a
+//! peer that is written to, and randomness from the operating system.
 
 use std::boxed::Box;
 use std::fmt;
@@ -12,7 +12,7 @@ use rand::rngs::SysRng;
 use crate::handshake::client::{Refused, UrlError};
 use crate::handshake::server::Accept;
 use crate::handshake::{HandshakeError, InvalidHeader, InvalidStatus, Response};
-use crate::{Config, Error as ConnectionError, Output, SendError, Spare};
+use crate::{Config, Error as ConnectionError, Output, SendError, SendHalf, Spare};
 
 /// Why a call of a shim failed, sorted by where the fault lies. Converts into [`std::io::Error`].
 #[derive(Debug)]
@@ -140,6 +140,38 @@ pub(crate) fn with_pool(config: Config) -> Config {
 #[cfg(not(feature = "deflate"))]
 pub(crate) fn accept_with_pool(accept: Accept) -> Accept {
     accept
+}
+
+/// What has become of a transport's sending side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sending {
+    Open,
+    /// It is shut down, or cannot be.
+    Shut,
+    /// It refused a write for this reason, and takes no more.
+    Broken(io::ErrorKind),
+}
+
+impl Sending {
+    /// Until the transport returns: if it panics, nobody knows what it has taken.
+    pub(crate) const UNKNOWN: Sending = Sending::Broken(io::ErrorKind::BrokenPipe);
+
+    /// Fails again and again once it is broken: whoever asks later must not believe that what was dropped has left.
+    pub(crate) fn check(self) -> io::Result<()> {
+        match self {
+            Sending::Broken(kind) => Err(kind.into()),
+            Sending::Open | Sending::Shut => Ok(()),
+        }
+    }
+}
+
+/// What a writer is told whose reader has brought the conversation to its end: that it is closed, unless it was the
+/// transport that ended it, before we had anything to say about that.
+pub(crate) fn end_of(sending: Sending, send: &SendHalf) -> Error {
+    match sending.check() {
+        Err(error) if send.close_sent().is_none() => Error::Io(error),
+        _ => Error::Send(SendError::Closed),
+    }
 }
 
 /// Whether some of the output has to wait for the transport.

@@ -123,11 +123,19 @@ fn a_writer_hears_of_an_error_that_its_reader_saw_first() {
     let (mut peer, end) = Peer::client(10);
     let (mut reader, mut writer) = halves(end);
     assert!(now(writer.send("longer than the transport takes")).is_none());
-    peer.end.refuse(ErrorKind::BrokenPipe);
+    peer.end.refuse(ErrorKind::ConnectionReset);
     peer.ping(b"the pong meets the error");
     assert!(matches!(reader.next(), Ok(Some(Event::Ping(_)))));
     assert!(now(reader.next().map(drop)).is_none());
-    assert!(matches!(writer.flush(), Err(Error::Io(error)) if error.kind() == ErrorKind::BrokenPipe));
+    assert!(is_reset(writer.flush()));
+    // Nor has anybody closed once the reader has seen the end.
+    peer.end.end();
+    assert!(matches!(reader.recv(), Err(Error::Connection(Failure::UnexpectedEof))));
+    assert!(is_reset(writer.flush()));
+}
+
+fn is_reset(outcome: Result<(), Error>) -> bool {
+    matches!(outcome, Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset)
 }
 
 #[test]

@@ -315,9 +315,17 @@ async fn a_writer_hears_of_an_error_that_its_reader_saw_first() {
     let (peer, end) = Peer::client(10);
     let (mut reader, mut writer) = halves(end);
     assert!(poll_once(writer.send("longer than the transport takes")).is_none());
-    peer.end.refuse(ErrorKind::BrokenPipe);
+    peer.end.refuse(ErrorKind::ConnectionReset);
     assert!(poll_once(reader.next()).is_none());
-    assert!(matches!(writer.flush().await, Err(Error::Io(_))));
+    assert!(is_reset(writer.flush().await));
+    // Nor has anybody closed once the reader has seen the end.
+    peer.end.end();
+    assert!(matches!(reader.recv().await, Err(Error::Connection(Failure::UnexpectedEof))));
+    assert!(is_reset(writer.flush().await));
+}
+
+fn is_reset(outcome: Result<(), Error>) -> bool {
+    matches!(outcome, Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset)
 }
 
 #[tokio::test(start_paused = true)]

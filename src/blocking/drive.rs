@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
-use crate::shim::{self, Stall};
+use crate::shim::{self, Sending, Stall};
 use crate::{ReceiveHalf, SendHalf, Spare, Timestamp};
 
 /// There may be a thread for each connection, so each keeps little.
@@ -265,21 +265,12 @@ const PIECES: usize = 16;
 /// A transport's sending side, and what has become of it.
 #[derive(Debug)]
 pub(super) struct Sink {
-    state: State,
+    state: Sending,
     /// The transport was given bytes that it may hold back.
     unflushed: bool,
     /// Writes give up after [`SLICE`], because the application has set no timeout.
     sliced: bool,
     stall: Stall,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    /// It is shut down, or cannot be.
-    Shut,
-    /// It refused a write, and takes no more.
-    Broken,
 }
 
 /// What became of writing all output.
@@ -294,7 +285,7 @@ impl Sink {
     pub(super) fn new(io: &impl Transport) -> Self {
         // Without a timeout a write may wait for ever: then so be it.
         let sliced = matches!(io.write_timeout(), Ok(None)) && io.set_write_timeout(Some(SLICE)).is_ok();
-        Sink { state: State::Open, unflushed: false, sliced, stall: Stall::default() }
+        Sink { state: Sending::Open, unflushed: false, sliced, stall: Stall::default() }
     }
 
     /// Writes all output, as far as it goes in a slice of time.
@@ -308,7 +299,7 @@ impl Sink {
         io: &mut impl Transport,
         send: &mut SendHalf,
     ) -> (io::Result<Flushed>, bool) {
-        if !send.output().has_remaining() && self.is_settled() && self.state != State::Broken {
+        if !send.output().has_remaining() && self.is_settled() && self.state.check().is_ok() {
             return (Ok(Flushed::All), false);
         }
         let before = send.output().written();
@@ -317,14 +308,12 @@ impl Sink {
     }
 
     fn flush_some(&mut self, io: &mut impl Transport, send: &mut SendHalf) -> io::Result<Flushed> {
-        // Said again and again: whoever asks later must not believe that what was dropped has left.
-        if self.state == State::Broken {
+        if let Err(error) = self.state.check() {
             send.output().clear();
-            return Err(ErrorKind::BrokenPipe.into());
+            return Err(error);
         }
         let started = Instant::now();
-        // Until the transport returns: if it panics, nobody knows what it has taken.
-        let state = std::mem::replace(&mut self.state, State::Broken);
+        let state = std::mem::replace(&mut self.state, Sending::UNKNOWN);
         match self.write_all(io, send, started) {
             Ok(()) => {
                 self.state = state;
@@ -339,19 +328,24 @@ impl Sink {
             }
             Err(error) => {
                 send.output().clear();
+                self.state = Sending::Broken(error.kind());
                 Err(error)
             }
         }
     }
 
+    pub(super) fn state(&self) -> Sending {
+        self.state
+    }
+
     /// Whether all that was written is on its way, as far as it can be.
     pub(super) fn is_settled(&self) -> bool {
-        self.state == State::Broken || !self.unflushed
+        self.state.check().is_err() || !self.unflushed
     }
 
     pub(super) fn shutdown(&mut self, io: &mut impl Transport, receive: &mut ReceiveHalf) {
-        if self.state == State::Open {
-            self.state = State::Shut;
+        if self.state == Sending::Open {
+            self.state = Sending::Shut;
             // A failure to end what the peer may have ended already is no news. But the peer may wait for the
             // end as well: whoever holds the transport must drop it.
             if io.shutdown_write().is_err() {

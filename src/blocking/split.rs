@@ -13,8 +13,9 @@ use std::sync::{Arc, PoisonError, TryLockError};
 use super::drive::{Clock, Flushed, SLICE, Sink, Transport, is_would_block, look, read};
 use super::{Error, WebSocket};
 use crate::control::Order;
+use crate::shim::end_of;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
-use crate::{CloseCode, CloseReport, Control, Event, Message, ReceiveHalf, SendError, SendHalf};
+use crate::{CloseCode, CloseReport, Control, Event, Message, ReceiveHalf, SendHalf};
 
 impl WebSocket<TcpStream> {
     /// Takes the socket apart into halves that may go to different threads.
@@ -309,7 +310,7 @@ impl<W: Transport> Writer<W> {
             if wire.finished {
                 // There is no place for it any more.
                 self.send.output().clear();
-                return Err(SendError::Closed.into());
+                return Err(end_of(wire.sink.state(), &wire.send));
             }
             let closes = self.send.is_closed() && self.send.buffered() > 0;
             if let Err(error) = wire.send.append(&mut self.send) {

@@ -11,7 +11,7 @@ use bytes::{Buf, BufMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::shim::{self, Stall};
+use crate::shim::{self, Sending, Stall};
 use crate::{ReceiveHalf, SendHalf, Spare, Timestamp};
 
 std::thread_local! {
@@ -63,37 +63,32 @@ impl Clock {
     }
 }
 
-/// What has become of a transport's sending side.
+/// A transport's sending side, and what has become of it.
 #[derive(Debug)]
 pub(super) struct Sink {
-    state: State,
+    state: Sending,
     unflushed: bool,
     stall: Stall,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum State {
-    Open,
-    /// It is shut down, or cannot be.
-    Shut,
-    /// It refused a write, and takes no more.
-    Broken,
-}
-
 impl Sink {
     pub(super) fn new() -> Self {
-        Sink { state: State::Open, unflushed: false, stall: Stall::default() }
+        Sink { state: Sending::Open, unflushed: false, stall: Stall::default() }
     }
 
     /// Whether the last attempt to bring something to the operating system had to wait.
     pub(super) fn waits(&self) -> bool {
-        self.state == State::Open && (self.stall.is_on || self.unflushed)
+        self.state == Sending::Open && (self.stall.is_on || self.unflushed)
     }
 
     /// Whether nothing is left to do here: all that was written is on its way and, if this side `ends`
     /// the transport, that is done.
     pub(super) fn is_settled(&self, ends: bool) -> bool {
-        self.state != State::Open || !(ends || self.unflushed)
+        self.state != Sending::Open || !(ends || self.unflushed)
+    }
+
+    pub(super) fn state(&self) -> Sending {
+        self.state
     }
 
     /// Ready when all output is with the operating system. An error drops the output: there is no
@@ -106,19 +101,20 @@ impl Sink {
         cx: &mut Context<'_>,
         send: &mut SendHalf,
     ) -> (Poll<io::Result<()>>, bool) {
-        // Said again and again: whoever asks later must not believe that what was dropped has left.
-        if self.state == State::Broken {
+        if let Err(error) = self.state.check() {
             send.output().clear();
-            return (Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())), false);
+            return (Poll::Ready(Err(error)), false);
         }
-        // Until the transport returns: if it panics, nobody knows what it has taken.
-        let state = std::mem::replace(&mut self.state, State::Broken);
+        let state = std::mem::replace(&mut self.state, Sending::UNKNOWN);
         let before = send.output().written();
         let flushed = self.poll_output(io, cx, send);
-        match flushed {
-            Poll::Ready(Err(_)) => send.output().clear(),
-            _ => self.state = state,
-        }
+        self.state = match &flushed {
+            Poll::Ready(Err(error)) => {
+                send.output().clear();
+                Sending::Broken(error.kind())
+            }
+            _ => state,
+        };
         (flushed, self.stall.end_flush(before, send.output()))
     }
 
@@ -158,10 +154,10 @@ impl Sink {
         io: &mut (impl AsyncWrite + Unpin),
         cx: &mut Context<'_>,
     ) -> Poll<()> {
-        if self.state == State::Open {
+        if self.state == Sending::Open {
             // A failure to end what the peer may have ended already is no news.
             let _ = ready!(Pin::new(io).poll_shutdown(cx));
-            self.state = State::Shut;
+            self.state = Sending::Shut;
         }
         Poll::Ready(())
     }

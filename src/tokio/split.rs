@@ -16,8 +16,9 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use super::drive::{Clock, Sink, Turn, poll_input, with_spare};
 use super::wakers::{Side, Wakers};
 use super::{Error, WebSocket};
+use crate::shim::end_of;
 use crate::sync::{AtomicBool, Mutex, MutexGuard, Ordering};
-use crate::{CloseCode, CloseReport, Event, Message, ReceiveHalf, SendError, SendHalf};
+use crate::{CloseCode, CloseReport, Event, Message, ReceiveHalf, SendHalf};
 
 impl WebSocket<TcpStream> {
     /// Takes the socket apart into halves that may go to different tasks.
@@ -306,7 +307,7 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         if wire.finished {
             // There is no place for it any more.
             self.send.output().clear();
-            return Poll::Ready(Err(SendError::Closed.into()));
+            return Poll::Ready(Err(end_of(wire.sink.state(), &wire.send)));
         }
         let closes = self.send.is_closed() && self.send.buffered() > 0;
         wire.send.append(&mut self.send)?;

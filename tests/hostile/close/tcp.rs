@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use sansock::handshake::client::ClientRequest;
-use sansock::{CloseCode, Config, Error as Failure, Message};
+use sansock::{CloseCode, Config, Connection, Error as Failure, Message};
 use sansock::{blocking, tokio as asynchronous};
 use socket2::SockRef;
 
@@ -197,5 +197,78 @@ async fn hostile_55_a_socket_that_is_dropped_without_a_close() {
         };
         // It is no end of a conversation, whatever the transport makes of it.
         assert!(matches!(end, Err(blocking::Error::Connection(Failure::UnexpectedEof))), "{end:?}");
+    }
+}
+
+/// More than two kernels hold of what nobody reads.
+const LARGE: usize = 64 << 20;
+
+/// Takes the beginning of what comes, and resets the connection: what sends more than that is stalled, or soon is.
+fn reset_after_some(mut near: TcpStream) {
+    near.read_exact(&mut [0; 1000]).unwrap();
+    reset(near);
+}
+
+fn machine(role: Role) -> Connection {
+    let machine = if role == Role::Server { server_machine } else { client_machine };
+    machine(Config::default())
+}
+
+/// The writer hears of the reset, whichever half has found it. The reader does so too, or sees that nothing more comes.
+fn is_end_of_both(
+    read: Result<Option<Message>, blocking::Error>,
+    write: Result<(), blocking::Error>,
+) -> bool {
+    is_reset(write)
+        && (matches!(read, Err(blocking::Error::Connection(Failure::UnexpectedEof))) || is_reset(read))
+}
+
+#[test]
+fn hostile_55_a_reset_while_a_write_of_a_blocking_socket_is_stalled() {
+    let _guard = guard();
+    for role in Role::BOTH {
+        let (near, far) = tcp();
+        let resetting = thread::spawn(move || reset_after_some(near));
+        let mut socket = blocking::WebSocket::over(far, machine(role));
+        assert!(is_reset(socket.send(vec![7; LARGE])));
+        resetting.join().unwrap();
+        assert!(matches!(socket.recv(), Err(blocking::Error::Connection(Failure::UnexpectedEof))));
+        assert!(!socket.closed().unwrap().clean);
+
+        let (near, far) = tcp();
+        let (mut reader, mut writer) = blocking::WebSocket::over(far, machine(role)).split().unwrap();
+        let reading = thread::spawn(move || reader.recv());
+        let resetting = thread::spawn(move || reset_after_some(near));
+        let written = writer.send(vec![7; LARGE]);
+        resetting.join().unwrap();
+        let read = reading.join().unwrap();
+        let end = format!("{role:?} {read:?} {written:?}");
+        assert!(is_end_of_both(read, written), "{end}");
+    }
+}
+
+#[tokio::test]
+async fn hostile_55_a_reset_while_a_write_of_a_tokio_socket_is_stalled() {
+    let _guard = guard();
+    for role in Role::BOTH {
+        let pair = || {
+            let (near, far) = tcp();
+            far.set_nonblocking(true).unwrap();
+            let far = tokio::net::TcpStream::from_std(far).unwrap();
+            let resetting = tokio::task::spawn_blocking(move || reset_after_some(near));
+            (asynchronous::WebSocket::over(far, machine(role)), resetting)
+        };
+        let (mut socket, resetting) = pair();
+        assert!(is_reset(socket.send(vec![7; LARGE]).await));
+        resetting.await.unwrap();
+        assert!(matches!(socket.recv().await, Err(blocking::Error::Connection(Failure::UnexpectedEof))));
+        assert!(!socket.closed().unwrap().clean);
+
+        let (socket, resetting) = pair();
+        let (mut reader, mut writer) = socket.split();
+        let (read, written) = tokio::join!(reader.recv(), writer.send(vec![7; LARGE]));
+        resetting.await.unwrap();
+        let end = format!("{role:?} {read:?} {written:?}");
+        assert!(is_end_of_both(read, written), "{end}");
     }
 }
