@@ -6,12 +6,15 @@ mod common;
 mod io;
 mod schedules;
 
-use std::io::ErrorKind;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpStream};
+use std::thread;
 
 use io::Step::{Fail, Move};
-use io::{End, Peer, guard};
+use io::{End, Peer, guard, tcp};
 use proptest::prelude::*;
-use sansock::blocking::{Error, Reader, WebSocket, Writer, accept};
+use sansock::blocking::{Error, Reader, Transport, WebSocket, Writer, accept, connect_over};
+use sansock::handshake::client::ClientRequest;
 use sansock::{CloseCode, CloseReport, Config, Connection, Message, SendHalf};
 use schedules::trial::{
     self, Effect, Op, Outcome, Subject, event, faulty, nothing, owned, payload, schedule,
@@ -157,4 +160,59 @@ fn hostile_82_an_interrupted_handshake_passes() {
     assert!(answer.starts_with(b"HTTP/1.1 101 ") && answer.ends_with(b"\r\n\r\n"));
     peer.send("hello");
     assert_eq!((0..100).find_map(|_| socket.recv().ok()).unwrap(), Some("hello".into()));
+}
+
+/// A stream whose every other call is interrupted, and which moves few bytes in the others.
+struct Interrupting(TcpStream, bool);
+
+impl Interrupting {
+    fn turn(&mut self, len: usize) -> std::io::Result<usize> {
+        self.1 = !self.1;
+        if self.1 { Err(ErrorKind::Interrupted.into()) } else { Ok(len.min(7)) }
+    }
+}
+
+impl Read for Interrupting {
+    fn read(&mut self, buf: &mut [u8]) -> std::io::Result<usize> {
+        let most = self.turn(buf.len())?;
+        self.0.read(&mut buf[..most])
+    }
+}
+
+impl Write for Interrupting {
+    fn write(&mut self, buf: &[u8]) -> std::io::Result<usize> {
+        let most = self.turn(buf.len())?;
+        self.0.write(&buf[..most])
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.turn(0).map(drop)
+    }
+}
+
+impl Transport for Interrupting {
+    fn shutdown_write(&mut self) -> std::io::Result<()> {
+        self.0.shutdown(Shutdown::Write)
+    }
+}
+
+#[test]
+fn hostile_82_an_interrupted_handshake_of_a_client_passes() {
+    let _guard = guard();
+    for interrupts in [false, true] {
+        let (near, far) = tcp();
+        let serving = thread::spawn(move || {
+            let mut socket = accept(far, Config::default()).unwrap();
+            let message = socket.recv().unwrap().unwrap();
+            socket.send(message).unwrap();
+            socket.recv().unwrap()
+        });
+        let request = ClientRequest::new("ws://example.com/").unwrap();
+        let near = Interrupting(near, interrupts);
+        let mut socket = connect_over(near, request, Config::default()).unwrap();
+        socket.send("hello").unwrap();
+        assert_eq!(socket.recv().unwrap(), Some("hello".into()));
+        assert!(socket.close(CloseCode::NORMAL, "").unwrap().clean);
+        assert_eq!(serving.join().unwrap(), None);
+    }
 }

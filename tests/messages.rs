@@ -5,7 +5,7 @@ mod common;
 
 use bytes::Bytes;
 use common::{client, give, plain};
-use sansock::{Data, Event, Message, Utf8Bytes};
+use sansock::{Data, Event, Message, Prepared, Utf8Bytes};
 
 #[test]
 fn lent_data_is_what_was_sent_however_it_is_looked_at() {
@@ -52,4 +52,13 @@ fn text_is_made_of_what_is_known_to_be_text_and_compares_as_that() {
     assert_eq!(Message::Text(text).as_bytes(), Message::Binary(b"abc"[..].into()).as_bytes());
     assert!(Utf8Bytes::try_from(Bytes::from_static(b"\xff")).is_err());
     assert_eq!(Data::from("abc"), Data::Text("abc"));
+}
+
+#[test]
+fn a_prepared_message_tells_its_payload() {
+    for len in [0, 5, 125, 126, 70_000] {
+        let payload = vec![7; len];
+        assert_eq!(Prepared::new(payload.clone()).payload(), payload);
+    }
+    assert_eq!(Prepared::new("news").payload(), b"news");
 }

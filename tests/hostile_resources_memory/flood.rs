@@ -126,6 +126,24 @@ fn rule_d_halves_drop_a_gibibyte_after_an_error() {
     }
 }
 
+#[test]
+fn rule_d_blocking_halves_drop_a_gibibyte_after_an_error() {
+    let _guard = guard();
+    for (machine, encode, _) in ROLES {
+        let peer = offender(encode).takes(usize::MAX);
+        let patient = config(|config| config.close_timeout = std::time::Duration::from_secs(3600));
+        let ((), _, peak) = held(|| {
+            let socket = blocking::WebSocket::over(peer.clone(), machine(patient));
+            let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+            assert_eq!(reader.recv().unwrap(), Some("good".into()));
+            while peer.read() < GIBIBYTE {
+                let _would_block = reader.recv();
+            }
+        });
+        assert!(peak <= 1 << 20, "{peak} bytes");
+    }
+}
+
 /// What a driver has to hold for a connection that has failed: nothing that grows.
 #[test]
 fn rule_d_a_connection_that_has_failed_keeps_no_input() {

@@ -210,3 +210,28 @@ async fn hostile_90_each_connection_of_a_shim_has_a_seed_of_its_own() {
         assert!(self::keys(client.unwrap().connection_mut(), 10).into_iter().all(|key| keys.insert(key)));
     }
 }
+
+#[cfg(feature = "std")]
+#[test]
+fn hostile_90_each_connection_of_a_blocking_shim_has_a_seed_of_its_own() {
+    use sansock::blocking::{accept_request, connect};
+    use sansock::handshake::server::Accept;
+
+    const CONNECTIONS: usize = 20;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ws://{}/", listener.local_addr().unwrap());
+    let serving = std::thread::spawn(move || {
+        let mut nonces = HashSet::new();
+        for _ in 0..CONNECTIONS {
+            let incoming = accept_request(listener.accept().unwrap().0, Config::default()).unwrap();
+            assert!(nonces.insert(incoming.request().unwrap().header("sec-websocket-key").unwrap().to_vec()));
+            incoming.accept(Accept::new()).unwrap();
+        }
+    });
+    let mut keys = HashSet::new();
+    for _ in 0..CONNECTIONS {
+        let mut client = connect(&url, Config::default()).unwrap();
+        assert!(self::keys(client.connection_mut(), 10).into_iter().all(|key| keys.insert(key)));
+    }
+    serving.join().unwrap();
+}

@@ -1,11 +1,13 @@
 //! Items 40 and 42: frames that reads cut, and transports that end. `tests/hostile_memory.rs` has item 41.
 
 use bytes::{Buf, BufMut};
-use sansock::handshake::server::{Accept, Handshake};
+use sansock::handshake::client::Outcome;
+use sansock::handshake::server::{self, Accept};
 use sansock::{Config, Connection, Error, Spare, Timestamp};
 
 use super::role::Role;
-use crate::common::{Seen, binary, events, give, masked, text};
+use crate::common::{Seen, binary, events, give, text};
+use crate::handshake::opening::{GOOD, client, head, response_with};
 
 #[test]
 fn hostile_40_a_frame_is_the_same_split_at_every_byte() {
@@ -139,15 +141,24 @@ fn hostile_42_borrowed_buffers_that_are_exactly_full() {
     }
 }
 
-/// A server's connection, whose first buffer holds what came behind the request: these bytes, and room for no more.
-fn with_leftover(leftover: &[u8]) -> Connection {
-    let request = b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-                    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    let mut handshake = Handshake::new(Config::default(), Timestamp::EPOCH);
-    handshake.input().put_slice(request);
-    handshake.input().put_slice(leftover);
-    let request = handshake.poll().unwrap().unwrap();
-    let mut connection = request.accept(Accept::new(), Timestamp::EPOCH).unwrap();
+/// A connection whose first buffer holds what came behind the peer's head: these bytes, and room for no more.
+fn with_leftover(role: Role, leftover: &[u8]) -> Connection {
+    let mut connection = match role {
+        Role::Server => {
+            let mut handshake = server::Handshake::new(Config::default(), Timestamp::EPOCH);
+            handshake.input().put_slice(head("GET / HTTP/1.1", &GOOD).as_bytes());
+            handshake.input().put_slice(leftover);
+            let request = handshake.poll().unwrap().unwrap();
+            request.accept(Accept::new(), Timestamp::EPOCH).unwrap()
+        }
+        Role::Client => {
+            let mut handshake = client(Config::default());
+            handshake.input().put_slice(response_with("X", &[]).as_bytes());
+            handshake.input().put_slice(leftover);
+            let Some(Outcome::Established(established)) = handshake.poll().unwrap() else { panic!() };
+            established.into_connection(Timestamp::EPOCH)
+        }
+    };
     let answer = connection.output().remaining();
     connection.output().advance(answer);
     connection
@@ -155,19 +166,20 @@ fn with_leftover(leftover: &[u8]) -> Connection {
 
 #[test]
 fn hostile_42_a_buffer_of_capacity_1() {
-    let frames =
-        [masked(0x89, b"ping"), masked(0x01, b"Hel"), masked(0x80, b"lo"), masked(0x82, &[7; 300])].concat();
     let expected = [Seen::Ping(b"ping".to_vec()), text("Hello"), binary(&[7; 300])];
-    for leftover in 0..=frames.len() {
-        let mut connection = with_leftover(&frames[..leftover]);
-        let mut seen = events(&mut connection);
-        // A transport that fills no more than one byte of any room.
-        for byte in &frames[leftover..] {
-            connection.read_buffer().limit(1).put_u8(*byte);
-            connection.handle_input(Timestamp::EPOCH);
-            seen.extend(events(&mut connection));
+    for role in Role::BOTH {
+        let frames = role.frames(&[(0x89, b"ping"), (0x01, b"Hel"), (0x80, b"lo"), (0x82, &[7; 300])]);
+        for leftover in 0..=frames.len() {
+            let mut connection = with_leftover(role, &frames[..leftover]);
+            let mut seen = events(&mut connection);
+            // A transport that fills no more than one byte of any room.
+            for byte in &frames[leftover..] {
+                connection.read_buffer().limit(1).put_u8(*byte);
+                connection.handle_input(Timestamp::EPOCH);
+                seen.extend(events(&mut connection));
+            }
+            assert_eq!(seen, expected, "{role:?}: {leftover} bytes behind the head");
         }
-        assert_eq!(seen, expected, "{leftover} bytes behind the request");
     }
 }
 

@@ -5,7 +5,7 @@
 //! them.
 
 #[path = "../../common/opening.rs"]
-mod opening;
+pub(crate) mod opening;
 #[cfg(feature = "tokio")]
 #[path = "../../common/serving.rs"]
 mod serving;

@@ -259,6 +259,27 @@ async fn rule_e_little_is_read_beyond_the_limit() {
     judge(log.log(|log| log.read), incoming.request().err().map(Rejection::error));
 }
 
+#[tokio::test(start_paused = true)]
+async fn rule_e_little_is_read_beyond_the_limit_by_a_client() {
+    let _guard = guard();
+    let endless = "HTTP/1.1 101 Switching Protocols\r\nX: ".to_owned() + &"x".repeat(20 << 20);
+    let judge = |read: usize, outcome: Result<(), Error>| {
+        assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::HeadTooLarge))), "{outcome:?}");
+        assert!((16 << 10..=17 << 10).contains(&read), "{read} bytes were read");
+    };
+    let pushed = || {
+        let (server, client) = duplex(usize::MAX);
+        server.push(endless.as_bytes());
+        (server, client.clone(), client, ClientRequest::new("ws://example.com/").unwrap())
+    };
+    let (_server, log, client, request) = pushed();
+    let outcome = connect_over(client, request, Config::default()).await;
+    judge(log.log(|log| log.read), outcome.map(drop));
+    let (_server, log, client, request) = pushed();
+    let outcome = blocking::connect_over(client, request, Config::default());
+    judge(log.log(|log| log.read), outcome.map(drop));
+}
+
 /// How a peer is slow: what it says at once, and how long it waits for the next byte, if there is one.
 const SLOW: [(usize, Option<u64>); 4] = [(0, None), (100, None), (0, Some(10)), (100, Some(1))];
 
