@@ -9,11 +9,11 @@ mod schedules;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use common::Seen;
@@ -113,6 +113,30 @@ fn silent() -> Config {
     })
 }
 
+/// Polls a future until it has had to wait once more than `waits` says, and then drops it: `None`.
+async fn given_up<T>(mut waits: usize, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if waits == 0 => Poll::Ready(None),
+        Poll::Pending => {
+            waits -= 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Makes a call that is given up some times, and then awaited: nobody may have taken its wake-up along.
+async fn again_and_again<T>(random: &mut impl FnMut(usize) -> usize, mut call: impl AsyncFnMut() -> T) -> T {
+    for _ in 0..random(3) {
+        if let Some(done) = given_up(random(3), call()).await {
+            return done;
+        }
+    }
+    call().await
+}
+
 type Halves = (Reader<End, End>, Writer<End>);
 
 fn split(socket: WebSocket<End>) -> Halves {
@@ -123,6 +147,8 @@ fn split(socket: WebSocket<End>) -> Halves {
 #[derive(Default)]
 struct Talk {
     messages: Vec<Message>,
+    /// Of when calls are given up.
+    seed: u64,
     /// They were sent, as far as the tested end knows.
     has_sent: Cell<bool>,
     ledger: RefCell<Ledger>,
@@ -193,12 +219,28 @@ fn converse<'a>(
 /// One task that sends, and then receives.
 fn one_task(mut socket: WebSocket<End>, talk: &Talk) -> Vec<Running<'_>> {
     vec![Box::pin(async move {
-        for (i, message) in talk.messages.iter().cloned().enumerate() {
-            if i % 3 == 0 { socket.feed(message).await.unwrap() } else { socket.send(message).await.unwrap() }
+        let mut random = numbers(talk.seed);
+        for (i, message) in talk.messages.iter().enumerate() {
+            // What waits for the peer may wait for ever: it is polled once.
+            given_up(0, socket.ready()).await.transpose().unwrap();
+            match i % 3 {
+                0 => again_and_again(&mut random, async || socket.feed(message.clone()).await).await.unwrap(),
+                // It is queued, also where it is given up.
+                1 => given_up(random(3), socket.send(message.clone()))
+                    .await
+                    .transpose()
+                    .unwrap()
+                    .unwrap_or_default(),
+                _ => {
+                    again_and_again(&mut random, async || socket.room().await).await.unwrap();
+                    socket.send(message.clone()).await.unwrap();
+                }
+            }
+            given_up(0, socket.ping(b"")).await.transpose().unwrap();
         }
-        socket.flush().await.unwrap();
+        again_and_again(&mut random, async || socket.flush().await).await.unwrap();
         talk.has_sent.set(true);
-        while let Some(message) = socket.recv().await.unwrap() {
+        while let Some(message) = again_and_again(&mut random, async || socket.recv().await).await.unwrap() {
             talk.receive(&message);
         }
     })]
@@ -207,15 +249,26 @@ fn one_task(mut socket: WebSocket<End>, talk: &Talk) -> Vec<Running<'_>> {
 fn of_halves(socket: WebSocket<End>, talk: &Talk) -> Vec<Running<'_>> {
     let (mut reader, mut writer) = split(socket);
     let receives = async move {
-        while let Some(message) = reader.recv().await.unwrap() {
+        let mut random = numbers(!talk.seed);
+        while let Some(message) = again_and_again(&mut random, async || reader.recv().await).await.unwrap() {
             talk.receive(&message);
         }
     };
     let sends = async move {
-        for (i, message) in talk.messages.iter().cloned().enumerate() {
-            if i % 3 == 0 { writer.feed(message).await.unwrap() } else { writer.send(message).await.unwrap() }
+        let mut random = numbers(talk.seed);
+        for (i, message) in talk.messages.iter().enumerate() {
+            match i % 3 {
+                0 => again_and_again(&mut random, async || writer.feed(message.clone()).await).await.unwrap(),
+                1 => given_up(random(3), writer.send(message.clone()))
+                    .await
+                    .transpose()
+                    .unwrap()
+                    .unwrap_or_default(),
+                _ => writer.send(message.clone()).await.unwrap(),
+            }
+            given_up(0, writer.ping(b"")).await.transpose().unwrap();
         }
-        writer.flush().await.unwrap();
+        again_and_again(&mut random, async || writer.flush().await).await.unwrap();
         talk.has_sent.set(true);
     };
     vec![Box::pin(receives), Box::pin(sends)]
@@ -263,7 +316,7 @@ proptest! {
     fn hostile_81_no_schedule_of_halves_loses_a_wake_up(
         scene in scene(), seed in any::<u64>(), acts in vec(act(), 0..30), messages in messages()
     ) {
-        converse(&scene, seed, acts, &mut Talk { messages, ..Talk::default() }, of_halves);
+        converse(&scene, seed, acts, &mut Talk { messages, seed, ..Talk::default() }, of_halves);
     }
 
     #[test]
@@ -279,7 +332,7 @@ proptest! {
     fn hostile_82_no_schedule_of_one_task_loses_a_wake_up(
         scene in scene(), seed in any::<u64>(), acts in vec(act(), 0..30), messages in messages()
     ) {
-        converse(&scene, seed, acts, &mut Talk { messages, ..Talk::default() }, one_task);
+        converse(&scene, seed, acts, &mut Talk { messages, seed, ..Talk::default() }, one_task);
     }
 
     #[test]

@@ -44,6 +44,11 @@ impl Peer {
         self.pass_on();
     }
 
+    /// Whether it has sent a Close frame.
+    pub(crate) fn has_closed(&mut self) -> bool {
+        self.machine.halves().1.is_closed()
+    }
+
     fn pass_on(&mut self) {
         self.end.push(&output(&mut self.machine));
     }

@@ -146,6 +146,7 @@ pub(crate) enum Act {
     Ping,
     /// It takes this much of what was sent to it.
     Take(usize),
+    Close,
 }
 
 pub(crate) fn act() -> impl Strategy<Value = Act> {
@@ -198,6 +199,8 @@ pub(crate) struct Ledger {
     pub(crate) received: Vec<Seen>,
     /// The tested end closes with a call that passes over what it still receives.
     pub(crate) passes_over: bool,
+    /// The peer has closed first, so that a Close frame of the tested end's may be an answer.
+    pub(crate) is_answered: bool,
     pongs: Vec<Seen>,
     pings: Vec<Seen>,
 }
@@ -209,7 +212,7 @@ impl Ledger {
     }
 
     pub(crate) fn act(&mut self, peer: &mut Peer, act: Act) {
-        if peer.machine.is_ended() && !matches!(act, Act::Take(_)) {
+        if peer.has_closed() && !matches!(act, Act::Take(_)) {
             return;
         }
         match act {
@@ -224,6 +227,10 @@ impl Ledger {
                 peer.ping(&payload);
             }
             Act::Take(most) => self.take(peer, most),
+            Act::Close => {
+                self.is_answered = true;
+                peer.close();
+            }
         }
     }
 
@@ -235,7 +242,8 @@ impl Ledger {
                 Seen::Failed(error) => panic!("the peer was sent what it must not be: {error}"),
                 Seen::Ping(payload) if payload.is_empty() => {}
                 Seen::Pong(_) => self.pongs.push(event),
-                Seen::End if self.heard.last() == Some(&Seen::End) => {}
+                // That the tested end answers a Close frame is not its own word.
+                Seen::End if self.is_answered || self.heard.last() == Some(&Seen::End) => {}
                 _ => self.heard.push(event),
             }
         }
