@@ -72,7 +72,8 @@ fn wake_on_signal(address: std::net::SocketAddr, stopped: &Arc<AtomicBool>) -> i
 
 fn session(stream: TcpStream, stopped: &AtomicBool) -> Result<(), blocking::Error> {
     stream.set_nodelay(true)?;
-    // With timeouts of its own, a call gives `WouldBlock` now and then, and loses nothing.
+    // With timeouts of its own, a call gives `WouldBlock` now and then, and loses nothing. The handshake would, but
+    // has little to write.
     stream.set_write_timeout(Some(LOOK))?;
     let mut socket = accept(stream, config())?;
     socket.set_timeout(Some(LOOK))?;

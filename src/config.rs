@@ -43,11 +43,12 @@ pub struct Config {
     /// Two peers that are both above their marks, and neither split, wait for each other until the
     /// keepalive ends it.
     pub output_high_water: usize,
-    /// How long after the last received byte a keepalive ping is sent. Default 20 s, below the
+    /// How long after the last sign of life a keepalive ping is sent: a byte that was read, or output that
+    /// had to wait and was taken. Default 20 s, below the
     /// 30 to 60 s after which proxies and address translators forget a silent connection. `None`
     /// sends none.
     pub ping_interval: Option<Duration>,
-    /// How long after a keepalive ping something, whatever it is, must have arrived. Default 20 s.
+    /// How long after a keepalive ping there must be a sign of life. Default 20 s.
     /// Over it: [`Error::TimedOut`](crate::Error::TimedOut).
     pub pong_timeout: Duration,
     /// How long a connection may go without a data message from the peer: what is sent to the peer,
@@ -58,7 +59,8 @@ pub struct Config {
     /// The code that closes an idle connection. Default 1000.
     pub idle_close: CloseCode,
     /// How long the opening handshake may take: until the request is there, and then again until a server's
-    /// answer has left; of a client, all of it. Default 10 s. Over it: the connection is dropped.
+    /// 101 has left (a refusal has 2 s); of a client, all of it, but for the time that the blocking shim takes to
+    /// resolve a name. Default 10 s. Over it: the connection is dropped.
     pub handshake_timeout: Duration,
     /// How long the closing handshake may take, the end of the transport included. Default 5 s; a
     /// peer's traffic does not extend it; while a write is stuck, the blocking shim may be some
@@ -66,7 +68,7 @@ pub struct Config {
     /// dropped.
     pub close_timeout: Duration,
     /// The largest request or response head, in bytes. Default 16 KiB, what common HTTP servers
-    /// allow. Over it: 431 from a server, an error in a client.
+    /// allow. Over it: 431 from a server, or 414 for a request line of more than 8 KiB; an error in a client.
     pub max_head: usize,
     /// How many headers a request or response may have. Default 100, as in common HTTP servers; at
     /// most 1,000. Over it: 431 from a server, an error in a client.

@@ -147,8 +147,8 @@ impl Connection {
     }
 
     /// [`input`](Self::input) with room for one read and no more, for transports that read into a [`BufMut`]:
-    /// at least half of [`read_size`](Self::read_size), and as much as there is room for anyway, up to 128
-    /// KiB, or 512 KiB within a large frame.
+    /// at least half of [`read_size`](Self::read_size) or of 64 KiB, whichever is less, and as much as there is room
+    /// for anyway, up to 128 KiB, or 512 KiB within a large frame.
     #[inline]
     pub fn read_buffer(&mut self) -> impl BufMut {
         self.receive.read_buffer()
@@ -241,7 +241,7 @@ impl Connection {
         self.send.offer(message, write)
     }
 
-    /// Queues an owned message: a server does not copy a large one.
+    /// Queues an owned message: a server that does not compress it does not copy a large one.
     ///
     /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
@@ -301,7 +301,7 @@ impl Connection {
     /// most once, and stops at the first event.
     ///
     /// Fails if the peer broke the protocol, a deadline passed, or the transport ended without a
-    /// Close frame; then with the same error for ever. The Close frame that tells the peer is in the
+    /// Close frame of either end; then with the same error for ever. The Close frame that tells the peer is in the
     /// output by then.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, Error> {

@@ -34,7 +34,7 @@ pub enum Error {
     Deflate(DeflateError),
     /// A deadline passed.
     TimedOut(Timer),
-    /// The transport ended without a Close frame (RFC 6455 §7.1.5, what is called 1006).
+    /// The transport ended without a Close frame of either end (RFC 6455 §7.1.5, what is called 1006).
     UnexpectedEof,
 }
 
@@ -150,7 +150,7 @@ impl core::error::Error for Violation {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Timer {
-    /// Nothing arrived within [`Config::pong_timeout`](crate::Config::pong_timeout) of a keepalive
+    /// There was no sign of life within [`Config::pong_timeout`](crate::Config::pong_timeout) of a keepalive
     /// ping.
     Pong,
     /// The closing handshake took longer than [`Config::close_timeout`](crate::Config::close_timeout).

@@ -202,7 +202,7 @@ impl Header {
     /// Reads a header from the front of `input`, and says how many bytes it took.
     ///
     /// `None` means that more bytes are needed. Each rule is judged as soon as the byte that breaks
-    /// it is there.
+    /// it is there, and an extended length when all of it is.
     pub fn parse(input: &[u8], rules: Rules) -> Result<Option<(Self, usize)>, Violation> {
         let Some(&first) = input.first() else { return Ok(None) };
         // RFC 6455 §5.2: "If a nonzero value is received and none of the negotiated extensions

@@ -57,7 +57,7 @@ impl<'a> Binary<'a> {
         self.is_final
     }
 
-    /// Owns the data: a small message is copied, a large one takes the receive buffer along.
+    /// Owns the data: copied, unless it is at least 16 KiB and half of the receive buffer: then it takes that along.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         self.inbox.take_out(self.start, self.len)
@@ -112,7 +112,7 @@ impl<'a> Text<'a> {
         self.0.into_bytes()
     }
 
-    /// Owns the text: a small message is copied, a large one takes the receive buffer along.
+    /// Owns the text: copied, unless it is at least 16 KiB and half of the receive buffer: then it takes that along.
     #[must_use]
     pub fn into_utf8_bytes(self) -> Utf8Bytes {
         Utf8Bytes(Valid::vouched(self.0.into_bytes().into_bytes()))

@@ -12,8 +12,8 @@ use crate::frame::Reserved;
 use crate::frame::{Header, MAX_HEADER, OpCode};
 use crate::message::Message;
 
-/// A message as one encoded frame. Each receiver of a server costs a reference count; cloning it
-/// costs another.
+/// A message as one encoded frame. From 4 KiB on each receiver of a server costs a reference count,
+/// below that a copy, as it would anyway; cloning it costs a reference count.
 ///
 /// A client can send it too, but must mask it, so it copies.
 ///

@@ -1,5 +1,5 @@
 //! What the halves of a split socket share: std's locks and flags, or models of them, which `tests/loom` takes
-//! through every interleaving.
+//! through every interleaving with few preemptions.
 
 #[cfg(not(loom))]
 pub(crate) use std::sync::{

@@ -11,15 +11,15 @@ mod common;
 #[path = "common/counting.rs"]
 mod counting;
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream as Peer;
-use std::time::Duration;
 
 use common::masked;
 use counting::HELD;
 use sansock::tokio::{Error, WebSocket};
 use sansock::{Config, Connection, Event, Timestamp};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::yield_now;
 
 const CONNECTIONS: usize = 64;
 
@@ -47,9 +47,17 @@ async fn exchange(peers: &mut [Peer], bytes: &[u8], answer: usize) {
     for peer in &mut *peers {
         peer.write_all(bytes).unwrap();
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    // Here is one thread: whoever has answered waits again by the time that this task sees it.
     for peer in peers {
-        peer.read_exact(&mut vec![0; answer]).unwrap();
+        let mut left = vec![0; answer];
+        while !left.is_empty() {
+            match peer.read(&mut left) {
+                Ok(0) => panic!("the server has hung up"),
+                Ok(len) => drop(left.drain(..len)),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        }
     }
 }
 
@@ -57,12 +65,14 @@ async fn connect(listener: &TcpListener, count: usize) -> Vec<Peer> {
     let mut peers = Vec::with_capacity(count);
     for _ in 0..count {
         let peer = Peer::connect(listener.local_addr().unwrap()).unwrap();
-        peer.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        peer.set_nonblocking(true).unwrap();
         peers.push(peer);
         tokio::spawn(echo(listener.accept().await.unwrap().0));
     }
     // Every task has run, and waits.
-    tokio::time::sleep(Duration::from_millis(50)).await;
+    for _ in 0..10 {
+        yield_now().await;
+    }
     peers
 }
 

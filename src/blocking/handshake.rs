@@ -58,8 +58,8 @@ fn open(request: &ClientRequest, limit: Duration) -> Result<TcpStream, Error> {
 
 /// Connects over a transport of the caller's: TLS for `wss:` URLs, a proxy, a pipe.
 ///
-/// Fails as [`connect`] does. The transport must block: what it gave before a
-/// [`WouldBlock`](io::ErrorKind::WouldBlock) would be lost with the handshake.
+/// Fails as [`connect`] does. The transport must block, and not time out before the handshake is done: what
+/// it gave before a [`WouldBlock`](io::ErrorKind::WouldBlock) is lost with the handshake.
 pub fn connect_over<Io>(io: Io, request: ClientRequest, config: Config) -> Result<WebSocket<Io>, Error>
 where
     Io: Transport,
@@ -169,7 +169,7 @@ impl<Io: Transport> Incoming<Io> {
 
     /// Answers with something else than a WebSocket, and closes the transport.
     ///
-    /// Fails if the transport does.
+    /// Fails if the transport does, or if it does not take the answer within 2 s.
     pub fn reject(self, response: Response) -> Result<(), Error> {
         let output = match self.outcome {
             Ok(request) => request.reject(response),

@@ -29,6 +29,9 @@
 //! fail with [`WouldBlock`](std::io::ErrorKind::WouldBlock). Nothing is lost: what was queued stays
 //! queued, what was read stays read, and the call can be repeated — [`flush`](WebSocket::flush) in
 //! place of [`send`](WebSocket::send), which has queued its message already.
+//!
+//! The opening handshakes own their transport and cannot be repeated: it must block, and a timeout of
+//! its own that passes ends them.
 
 mod drive;
 mod handshake;
@@ -109,15 +112,15 @@ impl<Io: Transport> WebSocket<Io> {
 
     /// Sends a message, and all that was queued: returns when the operating system has it.
     ///
-    /// Fails if the message cannot be sent or the transport fails; after `WouldBlock` the message is
-    /// queued.
+    /// Fails if the message cannot be sent, or as [`flush`](Self::flush) does; after `WouldBlock` the
+    /// message is queued.
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         self.connection.send(message)?;
         self.flush()
     }
 
-    /// Queues a message, once less than [`Config::output_high_water`](crate::Config) waits. The next
-    /// [`flush`](Self::flush), [`send`](Self::send) or [`next`](Self::next) sends it.
+    /// Queues a message; if more than [`Config::output_high_water`](crate::Config) waits, sends that before.
+    /// The next [`flush`](Self::flush), [`send`](Self::send) or [`next`](Self::next) sends it.
     ///
     /// Fails as [`send`](Self::send) does; after `WouldBlock` the message is not queued.
     pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
@@ -125,8 +128,8 @@ impl<Io: Transport> WebSocket<Io> {
         Ok(self.connection.send(message)?)
     }
 
-    /// Waits until less than [`Config::output_high_water`](crate::Config) waits, for what is queued
-    /// through [`connection_mut`](Self::connection_mut): prepared messages, fragments.
+    /// If more than [`Config::output_high_water`](crate::Config) waits, sends it: before more is queued
+    /// through [`connection_mut`](Self::connection_mut), such as prepared messages and fragments.
     ///
     /// Fails as [`flush`](Self::flush) does.
     pub fn room(&mut self) -> Result<(), Error> {
@@ -178,8 +181,9 @@ impl<Io: Transport> WebSocket<Io> {
         self.connection.closed().ok_or(Error::Connection(crate::Error::UnexpectedEof))
     }
 
-    /// Lets calls that wait for the peer longer than this fail with `WouldBlock`, to be called again;
-    /// `None` lets them wait.
+    /// Lets calls that wait longer than this for the peer to say something fail with `WouldBlock`, to be
+    /// called again; `None` lets them wait. For the peer to take what waits to be sent, they wait as long as a
+    /// write timeout that the transport had before this socket, or until the keepalive finds the peer gone.
     ///
     /// Fails if the transport does not take the timeout.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) -> io::Result<()> {

@@ -291,8 +291,10 @@ impl<W: Transport> Writer<W> {
         self.flush()
     }
 
-    /// Queues a message, once less than [`Config::output_high_water`](crate::Config) waits.
-    /// [`flush`](Self::flush) or [`send`](Self::send) sends it. Fails as [`send`](Self::send) does.
+    /// Queues a message; if more than [`Config::output_high_water`](crate::Config) waits, sends that
+    /// before. [`flush`](Self::flush) or [`send`](Self::send) sends it.
+    ///
+    /// Fails as [`send`](Self::send) does; after `WouldBlock` the message is not queued.
     pub fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         if self.send.is_above_high_water() || self.is_wire_full() {
             self.flush()?;

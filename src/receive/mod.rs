@@ -199,8 +199,8 @@ impl ReceiveHalf {
     }
 
     /// [`input`](Self::input) with room for one read and no more, for transports that read into a [`BufMut`]:
-    /// at least half of [`read_size`](Self::read_size), and as much as there is room for anyway, up to 128
-    /// KiB, or 512 KiB within a large frame.
+    /// at least half of [`read_size`](Self::read_size) or of 64 KiB, whichever is less, and as much as there is room
+    /// for anyway, up to 128 KiB, or 512 KiB within a large frame.
     pub fn read_buffer(&mut self) -> impl BufMut {
         let (buffer, size) = self.buffer_for_read();
         buffer.limit(size)
@@ -409,7 +409,7 @@ impl ReceiveHalf {
     /// most once, and stops at the first event.
     ///
     /// Fails if the peer broke the protocol, a deadline passed, or the transport ended without a
-    /// Close frame; then with the same error for ever.
+    /// Close frame of either end; then with the same error for ever.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, Error> {
         if self.found.is_some() {

@@ -37,8 +37,8 @@ impl SendHalf {
     ///
     /// `write` is given the frame in two parts, to be written in this order, and says how many bytes of both
     /// together the transport took: none, if it would block or fails. The rest is queued. `write` is not
-    /// called if something waits already, or if there is no such frame yet, because it has to be masked or
-    /// compressed: then the message is queued as [`text`](Self::text) and [`binary`](Self::binary) do it. So
+    /// called if something waits already, or if there is no such frame yet, because this is a client or
+    /// compression was agreed upon: then the message is queued as [`text`](Self::text) and [`binary`](Self::binary) do it. So
     /// write [`output`](Self::output) afterwards in any case.
     ///
     /// Fails after a Close frame or inside a fragmented message; nothing is written or queued then. If `write`
@@ -80,7 +80,7 @@ impl SendHalf {
         Ok(())
     }
 
-    /// Queues an owned message: a server does not copy a large one.
+    /// Queues an owned message: a server that does not compress it does not copy a large one.
     ///
     /// Fails after a Close frame or inside a fragmented message; nothing is queued then.
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
@@ -175,9 +175,9 @@ impl SendHalf {
     /// Queues what was received, as it came: a message, or a part of one. Pings and pongs are passed over, for
     /// they concern one connection only.
     ///
-    /// A server does not copy large data: it leaves from the buffer that it came to. That buffer is free for
-    /// others again once the transport has taken the data; or with the next
-    /// [`handle_would_block`](Self::handle_would_block), which moves what still waits.
+    /// A server without compression does not copy large data: it leaves from the buffer that it came to. That
+    /// buffer is free for others again once the transport has taken the data; or with the next
+    /// [`handle_would_block`](Self::handle_would_block), which moves what still waits if that is less than half of it.
     ///
     /// Fails as [`fragment`](Self::fragment) does.
     ///

@@ -157,7 +157,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> Incoming<Io> {
 
     /// Answers with something else than a WebSocket, and closes the transport.
     ///
-    /// Fails if the transport does.
+    /// Fails if the transport does, or if it does not take the answer within 2 s.
     pub async fn reject(self, response: Response) -> Result<(), Error> {
         let output = match self.outcome {
             Ok(request) => request.reject(response),

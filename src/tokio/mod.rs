@@ -149,13 +149,13 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
     ///
     /// Cancel-safe: the message is queued by the first poll, and stays so.
     ///
-    /// Fails if the message cannot be sent, or the transport fails.
+    /// Fails if the message cannot be sent, or as [`flush`](Self::flush) does.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), Error> {
         self.connection.send(message)?;
         self.flush().await
     }
 
-    /// Queues a message, once less than [`Config::output_high_water`](crate::Config) waits. The next
+    /// Queues a message, once no more than [`Config::output_high_water`](crate::Config) waits. The next
     /// [`flush`](Self::flush), [`send`](Self::send) or [`next`](Self::next) sends it.
     ///
     /// Cancel-safe: a dropped call has queued nothing. Fails as [`send`](Self::send) does.
@@ -164,7 +164,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         Ok(self.connection.send(message)?)
     }
 
-    /// Waits until less than [`Config::output_high_water`](crate::Config) waits, for what is queued
+    /// Waits until no more than [`Config::output_high_water`](crate::Config) waits, for what is queued
     /// through [`connection_mut`](Self::connection_mut): prepared messages, fragments. Cancel-safe.
     ///
     /// Fails as [`flush`](Self::flush) does.
@@ -208,7 +208,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
         self.connection.closed()
     }
 
-    /// The connection, to give it commands or look at its state.
+    /// The connection, to look at its state.
     pub fn connection(&self) -> &Connection {
         &self.connection
     }

@@ -258,8 +258,8 @@ impl<W: AsyncWrite + Unpin> Writer<W> {
         self.flush().await
     }
 
-    /// Queues a message, once less than [`Config::output_high_water`](crate::Config) waits.
-    /// [`flush`](Self::flush) or [`send`](Self::send) sends it.
+    /// Queues a message; if more than [`Config::output_high_water`](crate::Config) waits, sends that
+    /// before. [`flush`](Self::flush) or [`send`](Self::send) sends it.
     ///
     /// Cancel-safe: a dropped call has queued nothing. Fails as [`send`](Self::send) does.
     pub async fn feed(&mut self, message: impl Into<Message>) -> Result<(), Error> {
