@@ -199,7 +199,6 @@ impl<S: Subject> Trial<S> {
         let message = message(self.ledger.number(), len);
         let outcome = self.subject.perform(call, polls, message.clone());
         let is_refused = matches!(outcome, Some(Err(Error::Send(_))));
-        self.is_refused |= is_refused;
         let is_done = matches!(outcome, Some(Ok(_)));
         let has_begun = polls > 0 && !is_refused;
         match effect {
@@ -249,6 +248,7 @@ impl<S: Subject> Trial<S> {
                 assert_eq!(*self.failure.get_or_insert(error), error);
                 self.is_over |= effect == Effect::Receives;
             }
+            Err(Error::Send(_)) => self.is_refused = true,
             Err(Error::Io(_)) => self.is_broken |= writes,
             _ => {}
         }
