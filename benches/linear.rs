@@ -48,16 +48,25 @@ const CASES: &[Case] = &[
     case("response-length-bytes", 10_000, |n| response(&header(n), BYTES)),
     case("response-interim", 100, |n| response(&INTERIM.repeat(n), BLOB)),
     case("response-interim-bytes", 100, |n| response(&INTERIM.repeat(n), BYTES)),
+    case("response-connections", 1_000, |n| {
+        answer(101, &[CONNECTION, &"a, ".repeat(n), "upgrade\r\n"].concat());
+    }),
+    case("response-extensions", 1_000, |n| answer(101, &list("Extensions", "x; a=1, ", n))),
+    case("response-content-lengths", 1_000, |n| {
+        answer(200, &["Content-Length: ", &"0, ".repeat(n), "0\r\n"].concat());
+    }),
     case("extensions-declined", 1_000, |n| request(&list("Extensions", "mux; a=1; b=\"c\", ", n), BLOB)),
     case("extensions-malformed", 1_000, |n| request(&list("Extensions", "permessage-deflate; x, ", n), BLOB)),
     case("extension-params", 1_000, |n| request(&list("Extensions", "a; ", n), BLOB)),
-    case("extension-quotes", 10_000, |n| request(&list("Extensions", "a; b=\"\\c", n), BLOB)),
+    case("extension-quotes", 10_000, |n| request(&quoted(n), BLOB)),
     case("protocols", 1_000, |n| request(&protocols(n), BLOB)),
     case("protocols-bytes", 1_000, |n| request(&protocols(n), BYTES)),
     case("fragments-empty", 10_000, |n| fragments(b"", n, BLOB)),
     case("fragments-empty-bytes", 10_000, |n| fragments(b"", n, BYTES)),
     case("fragments-one-byte", 10_000, |n| fragments(b"x", n, BLOB)),
     case("fragments-one-byte-bytes", 10_000, |n| fragments(b"x", n, BYTES)),
+    case("fragments-one-byte-client", 10_000, |n| fragments_of_a_server(b"x", n, BLOB)),
+    case("fragments-one-byte-bytes-client", 10_000, |n| fragments_of_a_server(b"x", n, BYTES)),
     case("message-bytes", 20_000, |n| receive(server(), &[masked(0x82, &vec![7; n])], BYTES)),
     case("text-bytes", 20_000, |n| receive(server(), &[masked(0x81, &vec![b'x'; n])], BYTES)),
     case("message-bytes-client", 20_000, |n| receive(client(), &[plain(0x82, &vec![7; n])], BYTES)),
@@ -118,6 +127,11 @@ fn list(name: &str, element: &str, count: usize) -> String {
     format!("Sec-WebSocket-{name}: {}z\r\n", element.repeat(count))
 }
 
+/// One value of many quoted pairs.
+fn quoted(count: usize) -> String {
+    format!("Sec-WebSocket-Extensions: a; b=\"{}\"\r\n", "\\c".repeat(count))
+}
+
 fn protocols(count: usize) -> String {
     let names: Vec<_> = (0..count).map(|i| format!("p{i:06}")).collect();
     format!("Sec-WebSocket-Protocol: {}\r\n", names.join(","))
@@ -155,6 +169,18 @@ fn response(fields: &str, piece: usize) {
         handshake.input().put_slice(part);
         black_box(handshake.poll().unwrap());
     }
+}
+
+const CONNECTION: &str = "Connection: ";
+
+/// A client reads a final response with these fields, all at once.
+fn answer(status: u16, fields: &str) {
+    let request = ClientRequest::new("ws://example.com/").unwrap();
+    let mut handshake = client::Handshake::new(request, unlimited(), [7; 32], NOW);
+    handshake.output().advance(usize::MAX);
+    let response = format!("HTTP/1.1 {status} x\r\nUpgrade: websocket\r\n{fields}\r\n");
+    handshake.input().put_slice(response.as_bytes());
+    black_box(handshake.poll().is_ok());
 }
 
 fn server() -> Connection {
@@ -206,6 +232,11 @@ fn frame(first: u8, mask: u8, payload: &[u8]) -> Vec<u8> {
 fn fragments(payload: &[u8], count: usize, piece: usize) {
     let bytes = [masked(0x02, payload), masked(0x00, payload).repeat(count), masked(0x80, payload)];
     receive(server(), &bytes, piece);
+}
+
+fn fragments_of_a_server(payload: &[u8], count: usize, piece: usize) {
+    let bytes = [plain(0x02, payload), plain(0x00, payload).repeat(count), plain(0x80, payload)];
+    receive(client(), &bytes, piece);
 }
 
 /// Gives bytes to a connection in pieces, takes all events after each, and what it has to say.
