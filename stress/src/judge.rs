@@ -31,6 +31,15 @@ pub fn judge(record: &Record) -> Vec<String> {
     let [client, server] = outcomes[..] else { return broken };
     broken.extend(judge_lane("to the server", &record.plan.client, client, &record.plan.server, server));
     broken.extend(judge_lane("to the client", &record.plan.server, server, &record.plan.client, client));
+    for (name, outcome, other) in [("client", client, server), ("server", server, client)] {
+        if let (Ok(Some(own)), Some(other)) = (&outcome.result, report(other))
+            && own.clean
+            && own.received != other.sent
+            && record.plan.fault() != Some(Fault::Flip)
+        {
+            broken.push(format!("the {name} closed cleanly on what was never said: {own:?}, and {other:?}"));
+        }
+    }
     let planned = record.plan.fault();
     let fired = record.passage.as_ref().and_then(|passage| passage.fault);
     match (planned, fired) {
@@ -48,6 +57,10 @@ pub fn judge(record: &Record) -> Vec<String> {
         }
     }
     broken
+}
+
+fn report(outcome: &Outcome) -> Option<CloseReport> {
+    outcome.result.as_ref().map_or(outcome.report, |report| *report)
 }
 
 /// What one end heard must be what the other one said, from the first message on; and if the close report is
@@ -159,7 +172,8 @@ fn judge_fault(
         Fault::Flip => true,
     };
     match &outcome.result {
-        Ok(Some(report)) if report.clean => {}
+        // Both have said their last word, also where that was a Close frame without a code.
+        Ok(Some(report)) if report.clean && report.received.is_some() && report.sent.is_some() => {}
         // After its own Close frame, an end that gets no answer is told so by the report alone.
         Ok(Some(report)) if report.began == Endpoint::Local && report.received.is_none() => {}
         Ok(report) => {

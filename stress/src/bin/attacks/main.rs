@@ -137,10 +137,10 @@ impl Stage {
     }
 
     fn check_memory(&mut self, attack: Attack, count: usize, before: Figures, during: Figures) {
-        let grown = during.heap.saturating_sub(before.heap);
+        let grown = during.peak.saturating_sub(before.heap);
         let bound = count * attack.bound() + SPARE;
         println!(
-            "  the server has {} connections; heap for each attacker {}, bound {}; resident {} (was {})",
+            "  the server has {} connections; most heap for each attacker {}, bound {}; resident {} (was {})",
             during.connections,
             size(grown / count.max(1)),
             size(attack.bound()),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use sansock::tokio::{Error, accept};
 use sansock::{Config, Message};
 use stress::Res;
-use stress::resources::{heap, resident};
+use stress::resources::{heap, resident, take_peak};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::child::commands;
@@ -18,6 +18,8 @@ static CONNECTIONS: AtomicUsize = AtomicUsize::new(0);
 #[derive(Clone, Copy)]
 pub struct Figures {
     pub heap: usize,
+    /// The most that it was since the figures were asked for last.
+    pub peak: usize,
     pub resident: usize,
     /// Those in the opening handshake count.
     pub connections: usize,
@@ -28,8 +30,8 @@ impl FromStr for Figures {
 
     fn from_str(line: &str) -> Res<Self> {
         let numbers: Vec<usize> = line.split(' ').map(str::parse).collect::<Result<_, _>>()?;
-        let [heap, resident, connections] = numbers[..] else { return Err("three figures?".into()) };
-        Ok(Figures { heap, resident, connections })
+        let [heap, peak, resident, connections] = numbers[..] else { return Err("four figures?".into()) };
+        Ok(Figures { heap, peak, resident, connections })
     }
 }
 
@@ -44,7 +46,7 @@ pub async fn run() -> Res {
     tokio::spawn(listen(listener));
     let mut commands = commands();
     while commands.next_line().await?.is_some() {
-        println!("{} {} {}", heap(), resident()?, CONNECTIONS.load(Relaxed));
+        println!("{} {} {} {}", heap(), take_peak(), resident()?, CONNECTIONS.load(Relaxed));
     }
     Ok(())
 }
