@@ -66,6 +66,27 @@ fn the_last_of_two_orders_leaves_though_each_finds_the_wire_held() {
 }
 
 #[test]
+fn a_reader_goes_on_with_what_its_writer_has_left() {
+    explore(3, || {
+        let (io, mut peer) = connect(8);
+        let (mut reader, mut writer) = halves(io);
+        peer.say(|client| client.ping(b"?").unwrap());
+        // One byte more than there is room for, without what may stand before it.
+        let writing = thread::spawn(move || assert!(would_block(writer.send("message"))));
+        assert!(matches!(reader.next(), Ok(Some(Event::Ping(b"?")))));
+        assert!(would_block(reader.next()));
+        writing.join().unwrap();
+        let mut heard = Vec::new();
+        for _ in 0..3 {
+            heard.extend(peer.all());
+            assert!(would_block(reader.next()));
+        }
+        heard.sort();
+        assert_eq!(heard, [&b"?"[..], b"message"]);
+    });
+}
+
+#[test]
 fn the_writer_closes_and_the_reader_knows_who_began() {
     explore(3, || {
         let (mut io, mut peer) = connect(usize::MAX);
