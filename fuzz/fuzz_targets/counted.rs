@@ -46,3 +46,10 @@ pub fn aside<T>(run: impl FnOnce() -> T) -> T {
     PEAK.set(peak);
     result
 }
+
+/// Runs a whole target, which allocates no more than so many bytes, its own included: nothing is reserved for what
+/// an input only announces.
+pub fn within(most: usize, run: impl FnOnce()) {
+    let ((), _, peak) = held(run);
+    assert!(usize::try_from(peak).is_ok_and(|peak| peak <= most), "{peak} bytes, not {most}");
+}

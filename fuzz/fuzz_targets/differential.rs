@@ -26,6 +26,7 @@
 
 #![no_main]
 
+mod counted;
 mod frames;
 mod input;
 mod other;
@@ -35,6 +36,7 @@ use bytes::{Buf, BufMut};
 use libfuzzer_sys::fuzz_target;
 use sansock::{CloseCode, CloseFrame, Config, Connection, Delivery, Error, Event, Timestamp};
 
+use crate::counted::within;
 use crate::frames::{Fault, Limits, Verdict};
 use crate::input::Input;
 use crate::other::{End, Other, Seen, close_frame};
@@ -43,11 +45,14 @@ use crate::talk::Talk;
 fuzz_target!(|bytes: &[u8]| {
     let mut input = Input(bytes);
     let setup = Setup::read(&mut input);
-    if setup.talks {
-        Talk::new(&setup).run(&mut input)
-    } else {
-        setup.compare(&Wire::read(&mut input, &setup))
-    }
+    // Both ends, their bytes and their events, twice; the longest claim of a length is many times that.
+    within(32 << 20, || {
+        if setup.talks {
+            Talk::new(&setup).run(&mut input)
+        } else {
+            setup.compare(&Wire::read(&mut input, &setup))
+        }
+    });
 });
 
 const NOW: Timestamp = Timestamp::EPOCH;
@@ -243,7 +248,9 @@ impl Ours {
         for part in bytes.chunks(self.size) {
             self.connection.input().put_slice(part);
             self.connection.handle_input(NOW);
-            end = self.take_events(seen);
+            let next = self.take_events(seen);
+            assert!(next == end || !matches!(end, End::Failed(_)), "{next:?} after {end:?}");
+            end = next;
         }
         end
     }

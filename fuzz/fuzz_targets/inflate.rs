@@ -15,6 +15,7 @@
 
 #![no_main]
 
+mod counted;
 mod input;
 mod reference;
 mod script;
@@ -24,11 +25,15 @@ use libfuzzer_sys::fuzz_target;
 use sansock::deflate::{Agreed, Deflate, Pool, WindowBits};
 use sansock::{Config, Connection, DeflateError, Delivery, Error, Event, Timestamp};
 
+use crate::counted::within;
 use crate::input::Input;
 use crate::reference::{End, Reference};
 use crate::script::{Encoder, Item, Message, Script};
 
-fuzz_target!(|bytes: &[u8]| {
+// Two connections and a decoder, what each has made of a message of 512 KiB at the most, and copies of it.
+fuzz_target!(|bytes: &[u8]| within(16 << 20, || run(bytes)));
+
+fn run(bytes: &[u8]) {
     let mut input = Input(bytes);
     let setup = Setup::read(&mut input);
     let encoder = Encoder::new(setup.level, setup.window, setup.takes_over);
@@ -41,7 +46,7 @@ fuzz_target!(|bytes: &[u8]| {
     assert_eq!(whole.is_ended, cut.is_ended);
     assert_eq!(whole.output, cut.output);
     setup.judge(&script, &cut);
-});
+}
 
 struct Setup {
     is_client: bool,

@@ -393,7 +393,7 @@ impl World {
         for (side, peer) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
             let peer = &self.sides[peer].sent;
             most += 2 * self.sides[side].unfinished(peer) as isize;
-            if self.compresses {
+            if self.compresses && !self.sides[side].is_ended() {
                 most += CODECS + 2 * peer.next_body().map_or(0, |body| body.bytes.len()) as isize;
             }
         }

@@ -130,6 +130,10 @@ impl Setup {
                         client::Outcome::Refused(it) => self.judge_refused(&it, &wire, given, is_over),
                     };
                 }
+                // A head under way, or the body of a refusal behind one.
+                Ok(None) if self.last_head(&wire[..given]).is_none() => {
+                    assert!(meter.owned() <= new + 2 * given + 1024, "{} bytes", meter.owned());
+                }
                 Ok(None) => {}
                 Err(error) => {
                     return self.judge_failure(handshake, error, &wire[..given], &accept, new, meter);

@@ -16,7 +16,7 @@
 #![allow(dead_code, reason = "shared by targets that use parts of it")]
 
 use bytes::{Buf, BufMut};
-use sansock::{CloseCode, Connection, Delivery, Error, Spare, Timestamp};
+use sansock::{CloseCode, Connection, Delivery, Error, SendError, Spare, Timestamp};
 
 use crate::counted::Meter;
 use crate::outcome::{Outcome, Seen};
@@ -245,11 +245,24 @@ impl<'a> Session<'a> {
         if let Some(error) = self.outcome.error {
             self.assert_sticks(error, take);
         }
+        if self.outcome.is_ended {
+            self.assert_is_closed();
+        }
         self.check_output();
         let Session { mut meter, connection, spare, outcome, .. } = self;
         meter.run(|| drop((connection, spare)));
         assert_eq!(meter.owned(), 0, "not all is freed");
         outcome
+    }
+
+    /// Nothing more can be sent.
+    fn assert_is_closed(&mut self) {
+        let connection = &mut self.connection;
+        assert_eq!(connection.text("late"), Err(SendError::Closed));
+        assert_eq!(connection.fragment(&b"late"[..]), Err(SendError::Closed));
+        assert_eq!(connection.ping(b""), Err(SendError::Closed));
+        assert_eq!(connection.close(CloseCode::NORMAL, ""), Err(SendError::Closed));
+        assert_eq!(connection.buffered(), 0);
     }
 
     fn assert_sticks(&mut self, error: Error, take: Take) {

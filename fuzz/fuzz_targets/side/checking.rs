@@ -32,10 +32,12 @@ impl Side {
         let has_control = receive.has_control();
         let send = self.machine.send();
         assert_eq!(send.is_above_high_water(), send.buffered() > high_water);
+        let is_closed = send.is_closed();
 
         let Machine::Whole(connection) = &self.machine else { return };
         let buffered = connection.buffered();
         let waits = buffered > 0 || has_control;
+        assert!(is_closed || !is_ended || has_control, "it goes on behind the end");
         assert_eq!(connection.poll_timeout().map(nanos), deadline);
         assert_eq!(connection.is_ended(), is_ended);
         assert_eq!(connection.is_finished(), is_finished && (!waits || is_over));

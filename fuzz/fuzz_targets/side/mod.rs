@@ -178,6 +178,8 @@ impl Side {
                 }
             });
             assert!(!receive.has_control());
+            // What the receiving half has ended, the sending half does not go on with.
+            assert!(self.order.is_none() || wire.is_closed());
         }
         self.settle();
         if self.sent.last.is_some() {
