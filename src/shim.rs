@@ -156,6 +156,15 @@ impl Sending {
     /// Until the transport returns: if it panics, nobody knows what it has taken.
     pub(crate) const UNKNOWN: Sending = Sending::Broken(io::ErrorKind::BrokenPipe);
 
+    /// What a failed write leaves. That the peer is gone may be `TimedOut` to the operating system, which would mean
+    /// "not now" without the system's number: so that is not said again.
+    pub(crate) fn broken(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::TimedOut => Sending::UNKNOWN,
+            kind => Sending::Broken(kind),
+        }
+    }
+
     /// Fails again and again once it is broken: whoever asks later must not believe that what was dropped has left.
     pub(crate) fn check(self) -> io::Result<()> {
         match self {

@@ -328,7 +328,7 @@ impl Sink {
             }
             Err(error) => {
                 send.output().clear();
-                self.state = Sending::Broken(error.kind());
+                self.state = Sending::broken(&error);
                 Err(error)
             }
         }

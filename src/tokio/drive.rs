@@ -111,7 +111,7 @@ impl Sink {
         self.state = match &flushed {
             Poll::Ready(Err(error)) => {
                 send.output().clear();
-                Sending::Broken(error.kind())
+                Sending::broken(error)
             }
             _ => state,
         };
