@@ -197,3 +197,31 @@ fn hostile_42_there_is_always_room_for_a_read() {
         assert_eq!(events(&mut connection), [binary(&[7; 3000])]);
     }
 }
+
+#[test]
+fn hostile_42_there_is_room_for_a_read_behind_events_that_nobody_takes() {
+    for role in Role::BOTH {
+        let mut connection = role.connection(&Config::default());
+        let mut seen = Vec::new();
+        for byte in role.frame(0x82, b"taken") {
+            give(&mut connection, &[byte]);
+            seen.extend(events(&mut connection));
+        }
+        assert_eq!(seen, [binary(b"taken")]);
+        // Whole frames fill each room to its end, and wait.
+        let frame = role.frame(0x82, b"left alone");
+        let (mut bytes, mut given) = (frame.iter().copied().cycle(), 0);
+        while given < 1 << 20 {
+            let mut room = connection.read_buffer();
+            let size = room.remaining_mut();
+            assert!(size > 0, "{role:?}: no room behind {given} bytes");
+            bytes.by_ref().take(size).for_each(|byte| room.put_u8(byte));
+            drop(room);
+            connection.handle_input(Timestamp::EPOCH);
+            given += size;
+        }
+        let seen = events(&mut connection);
+        assert_eq!(seen.len(), given / frame.len());
+        assert!(seen.iter().all(|seen| *seen == binary(b"left alone")));
+    }
+}
