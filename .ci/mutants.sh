@@ -36,7 +36,7 @@ declare -A more=(
 declare -A hostile=(
     [framing]='framing utf8 close' [buffers]='framing' [deflate]='deflate' [handshake]='handshake'
 )
-quick[halves]=${quick[framing]} more[halves]=${more[framing]} hostile[halves]="${hostile[framing]} panics"
+quick[halves]="${quick[framing]} allocations buffers read_sizes relay" more[halves]=${more[framing]} hostile[halves]="${hostile[framing]} panics"
 
 cargo mutants --version > /dev/null 2>&1 || cargo install cargo-mutants --locked
 topics=("$@")
