@@ -13,9 +13,10 @@ cd "$(dirname "$0")/.."
 declare -A files=(
     [framing]='src/close.rs src/config.rs src/control.rs src/error.rs src/frame.rs src/mask.rs src/message.rs
         src/prepared.rs src/size.rs src/utf8.rs'
-    [halves]='src/connection.rs src/receive/** src/send/** src/time.rs src/timers.rs'
+    [halves]='src/connection.rs src/receive/cold.rs src/receive/find.rs src/receive/mod.rs
+        src/send/messages.rs src/send/mod.rs src/time.rs src/timers.rs'
     [buffers]='src/inbox.rs src/output.rs src/reads.rs src/spare.rs'
-    [deflate]='src/deflate/**'
+    [deflate]='src/deflate/** src/receive/compressed.rs src/send/compressed.rs'
     [handshake]='src/handshake/**'
 )
 declare -A quick=(
