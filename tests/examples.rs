@@ -52,9 +52,15 @@ impl Example {
         assert!(Command::new("sh").args(["-c", &kill]).status().unwrap().success());
     }
 
-    /// Waits for the end: the remaining lines, and the exit code.
+    /// Ends its input and waits for the end: the remaining lines, and the exit code.
     fn finish(mut self) -> (Vec<String>, Option<i32>) {
         drop(self.child.stdin.take());
+        self.outcome()
+    }
+
+    /// Waits for an end that does not come of its input's.
+    fn outcome(mut self) -> (Vec<String>, Option<i32>) {
+        let stdin = self.child.stdin.take();
         let mut lines = Vec::new();
         loop {
             match self.lines.recv_timeout(LIMIT) {
@@ -63,6 +69,7 @@ impl Example {
                 Err(mpsc::RecvTimeoutError::Timeout) => panic!("it does not end; it said {lines:?}"),
             }
         }
+        drop(stdin);
         (lines, self.child.wait().unwrap().code())
     }
 }
@@ -256,12 +263,12 @@ fn clients_fail_when_the_connection_is_dropped() {
     for (name, arguments) in CLIENTS {
         let (client, stream) = call(name, arguments);
         drop(stream);
-        let (lines, code) = client.finish();
+        let (lines, code) = client.outcome();
         assert!(code == Some(1) && !lines.is_empty(), "{name} {arguments:?}: {code:?} {lines:?}");
 
         let (client, stream) = call(name, arguments);
         drop(accept(stream));
-        let (lines, code) = client.finish();
+        let (lines, code) = client.outcome();
         let said = lines.concat();
         assert!(code == Some(1) && said.contains("without a Close frame"), "{name} {arguments:?}: {said}");
     }
@@ -273,7 +280,7 @@ fn clients_fail_when_the_server_refuses() {
         let (client, mut stream) = call(name, arguments);
         stream.write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n").unwrap();
         assert_eq!(
-            client.finish(),
+            client.outcome(),
             (vec!["the server answered with status 403".to_owned()], Some(1)),
             "{name}"
         );
