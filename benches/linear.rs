@@ -49,7 +49,7 @@ const CASES: &[Case] = &[
     case("response-interim", 100, |n| response(&INTERIM.repeat(n), BLOB)),
     case("response-interim-bytes", 100, |n| response(&INTERIM.repeat(n), BYTES)),
     case("response-connections", 1_000, |n| {
-        answer(101, &[CONNECTION, &"a, ".repeat(n), "upgrade\r\n"].concat());
+        answer(101, &["Connection: ", &"a, ".repeat(n), "upgrade\r\n"].concat());
     }),
     case("response-extensions", 1_000, |n| answer(101, &list("Extensions", "x; a=1, ", n))),
     case("response-content-lengths", 1_000, |n| {
@@ -61,12 +61,12 @@ const CASES: &[Case] = &[
     case("extension-quotes", 10_000, |n| request(&quoted(n), BLOB)),
     case("protocols", 1_000, |n| request(&protocols(n), BLOB)),
     case("protocols-bytes", 1_000, |n| request(&protocols(n), BYTES)),
-    case("fragments-empty", 10_000, |n| fragments(b"", n, BLOB)),
-    case("fragments-empty-bytes", 10_000, |n| fragments(b"", n, BYTES)),
-    case("fragments-one-byte", 10_000, |n| fragments(b"x", n, BLOB)),
-    case("fragments-one-byte-bytes", 10_000, |n| fragments(b"x", n, BYTES)),
-    case("fragments-one-byte-client", 10_000, |n| fragments_of_a_server(b"x", n, BLOB)),
-    case("fragments-one-byte-bytes-client", 10_000, |n| fragments_of_a_server(b"x", n, BYTES)),
+    case("fragments-empty", 10_000, |n| fragments(server(), masked, b"", n, BLOB)),
+    case("fragments-empty-bytes", 10_000, |n| fragments(server(), masked, b"", n, BYTES)),
+    case("fragments-one-byte", 10_000, |n| fragments(server(), masked, b"x", n, BLOB)),
+    case("fragments-one-byte-bytes", 10_000, |n| fragments(server(), masked, b"x", n, BYTES)),
+    case("fragments-one-byte-client", 10_000, |n| fragments(client(), plain, b"x", n, BLOB)),
+    case("fragments-one-byte-bytes-client", 10_000, |n| fragments(client(), plain, b"x", n, BYTES)),
     case("message-bytes", 20_000, |n| receive(server(), &[masked(0x82, &vec![7; n])], BYTES)),
     case("text-bytes", 20_000, |n| receive(server(), &[masked(0x81, &vec![b'x'; n])], BYTES)),
     case("message-bytes-client", 20_000, |n| receive(client(), &[plain(0x82, &vec![7; n])], BYTES)),
@@ -159,25 +159,27 @@ fn request(fields: &str, piece: usize) {
     }
 }
 
-/// A client reads a response with these fields, which is none that it asked for.
-fn response(fields: &str, piece: usize) {
-    let response = format!("HTTP/1.1 103 Early Hints\r\n{fields}\r\nHTTP/1.1 200 OK\r\n\r\n");
+/// A client that has sent its request.
+fn asking() -> client::Handshake {
     let request = ClientRequest::new("ws://example.com/").unwrap();
     let mut handshake = client::Handshake::new(request, unlimited(), [7; 32], NOW);
     handshake.output().advance(usize::MAX);
+    handshake
+}
+
+/// A client reads a response with these fields, which is none that it asked for.
+fn response(fields: &str, piece: usize) {
+    let response = format!("HTTP/1.1 103 Early Hints\r\n{fields}\r\nHTTP/1.1 200 OK\r\n\r\n");
+    let mut handshake = asking();
     for part in response.as_bytes().chunks(piece) {
         handshake.input().put_slice(part);
         black_box(handshake.poll().unwrap());
     }
 }
 
-const CONNECTION: &str = "Connection: ";
-
 /// A client reads a final response with these fields, all at once.
 fn answer(status: u16, fields: &str) {
-    let request = ClientRequest::new("ws://example.com/").unwrap();
-    let mut handshake = client::Handshake::new(request, unlimited(), [7; 32], NOW);
-    handshake.output().advance(usize::MAX);
+    let mut handshake = asking();
     let response = format!("HTTP/1.1 {status} x\r\nUpgrade: websocket\r\n{fields}\r\n");
     handshake.input().put_slice(response.as_bytes());
     black_box(handshake.poll().is_ok());
@@ -229,14 +231,12 @@ fn frame(first: u8, mask: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-fn fragments(payload: &[u8], count: usize, piece: usize) {
-    let bytes = [masked(0x02, payload), masked(0x00, payload).repeat(count), masked(0x80, payload)];
-    receive(server(), &bytes, piece);
-}
+/// Encodes a frame as the connection's peer does.
+type Encode = fn(u8, &[u8]) -> Vec<u8>;
 
-fn fragments_of_a_server(payload: &[u8], count: usize, piece: usize) {
-    let bytes = [plain(0x02, payload), plain(0x00, payload).repeat(count), plain(0x80, payload)];
-    receive(client(), &bytes, piece);
+fn fragments(connection: Connection, encode: Encode, payload: &[u8], count: usize, piece: usize) {
+    let bytes = [encode(0x02, payload), encode(0x00, payload).repeat(count), encode(0x80, payload)];
+    receive(connection, &bytes, piece);
 }
 
 /// Gives bytes to a connection in pieces, takes all events after each, and what it has to say.

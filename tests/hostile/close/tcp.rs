@@ -34,6 +34,11 @@ fn reset(stream: TcpStream) {
     drop(stream);
 }
 
+fn machine(role: Role) -> Connection {
+    let machine = if role == Role::Server { server_machine } else { client_machine };
+    machine(Config::default())
+}
+
 /// Brings a connection where it is to be reset, and does that.
 fn reset_in(state: State, role: Role, mut near: TcpStream) {
     let bytes = match state {
@@ -63,8 +68,7 @@ fn hostile_55_a_reset_in_each_state_of_a_blocking_socket() {
     for role in Role::BOTH {
         for state in STATES {
             let (mut near, far) = tcp();
-            let machine = if role == Role::Server { server_machine } else { client_machine };
-            let mut socket = blocking::WebSocket::over(far, machine(Config::default()));
+            let mut socket = blocking::WebSocket::over(far, machine(role));
             near.write_all(&role.of_peer(0x81, b"whole")).unwrap();
             assert_eq!(socket.recv().unwrap(), Some("whole".into()));
             if matches!(state, State::Closing | State::Closed) {
@@ -96,8 +100,7 @@ async fn hostile_55_a_reset_in_each_state_of_a_tokio_socket() {
             let (mut near, far) = tcp();
             far.set_nonblocking(true).unwrap();
             let far = tokio::net::TcpStream::from_std(far).unwrap();
-            let machine = if role == Role::Server { server_machine } else { client_machine };
-            let mut socket = asynchronous::WebSocket::over(far, machine(Config::default()));
+            let mut socket = asynchronous::WebSocket::over(far, machine(role));
             near.write_all(&role.of_peer(0x81, b"whole")).unwrap();
             assert_eq!(socket.recv().await.unwrap(), Some("whole".into()));
             if matches!(state, State::Closing | State::Closed) {
@@ -207,11 +210,6 @@ const LARGE: usize = 64 << 20;
 fn reset_after_some(mut near: TcpStream) {
     near.read_exact(&mut [0; 1000]).unwrap();
     reset(near);
-}
-
-fn machine(role: Role) -> Connection {
-    let machine = if role == Role::Server { server_machine } else { client_machine };
-    machine(Config::default())
 }
 
 /// The writer hears of the reset, whichever half has found it. The reader does so too, or sees that nothing more comes.
