@@ -38,8 +38,8 @@ impl SendHalf {
     /// `write` is given the frame in two parts, to be written in this order, and says how many bytes of both
     /// together the transport took: none, if it would block or fails. The rest is queued. `write` is not
     /// called if something waits already, or if there is no such frame yet, because this is a client or
-    /// compression was agreed upon: then the message is queued as [`text`](Self::text) and [`binary`](Self::binary) do it. So
-    /// write [`output`](Self::output) afterwards in any case.
+    /// compression was agreed upon: then the message is queued as [`text`](Self::text) and
+    /// [`binary`](Self::binary) do it. So write [`output`](Self::output) afterwards in any case.
     ///
     /// Fails after a Close frame or inside a fragmented message; nothing is written or queued then. If `write`
     /// panics, nobody knows what it has taken: then nothing more can be sent.
