@@ -127,7 +127,7 @@ fn section_7_1_2_windows_as_a_server_answers() {
 #[test]
 fn hostile_66_server_max_window_bits() {
     for bad in [
-        "=7", "=16", "=08", "=\"15\"", "=\"10\"", "=-9", "=+9", "=15.0", "", "=1000", "=0", "=015", "=1",
+        "=7", "=16", "=08", "=\"16\"", "=\"08\"", "=-9", "=+9", "=15.0", "", "=1000", "=0", "=015", "=1",
         "=1a", "=0x9",
     ] {
         let params = format!("; server_max_window_bits{bad}");
@@ -143,6 +143,10 @@ fn hostile_66_server_max_window_bits() {
         assert_eq!(default_answer(&format!("permessage-deflate{params}")).is_some(), bits > 8);
         let answer = format!("permessage-deflate{params}");
         assert!(judged(&answer, &Deflate::default()).unwrap().is_some());
+        // RFC 7692 §5.2: "The value may be quoted."
+        let quoted = format!("; server_max_window_bits=\"{bits}\"");
+        assert_eq!(parse_offer(&quoted), parse_offer(&params));
+        assert_eq!(parse_agreed(&quoted), parse_agreed(&params));
     }
     // No value at all, and an empty one, which is no parameter by the grammar.
     assert_eq!(default_answer("permessage-deflate; server_max_window_bits="), None);

@@ -40,16 +40,16 @@ struct Extension {
 struct Param {
     name: String,
     value: Option<String>,
-    is_quoted: bool,
 }
 
 impl std::fmt::Display for Extension {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.name)?;
-        for Param { name, value, is_quoted } in &self.params {
+        for Param { name, value } in &self.params {
             match value {
                 None => write!(f, ";{name}")?,
-                Some(value) if *is_quoted => {
+                // It is the same in quotes.
+                Some(value) if value.len() > 3 => {
                     let escaped: String = value.chars().flat_map(|char| ['\\', char]).collect();
                     write!(f, "\t; {name} = \"{escaped}\" ")?;
                 }
@@ -77,7 +77,7 @@ fn parse(value: &[u8]) -> Vec<Result<Extension, ()>> {
 }
 
 fn own(param: extension::Param<'_>) -> Param {
-    Param { name: param.name().into(), value: param.value().map(String::from), is_quoted: param.is_quoted() }
+    Param { name: param.name().into(), value: param.value().map(String::from) }
 }
 
 /// The words and signs of a value.
@@ -112,12 +112,9 @@ fn read(element: &[Word]) -> Option<Extension> {
     let mut params = Vec::new();
     for part in parts {
         params.push(match part {
-            [Word::Token(name)] => Param { name: name.clone(), value: None, is_quoted: false },
-            [Word::Token(name), Word::Sign(b'='), Word::Token(value)] => {
-                Param { name: name.clone(), value: Some(value.clone()), is_quoted: false }
-            }
-            [Word::Token(name), Word::Sign(b'='), Word::Quoted(value)] => {
-                Param { name: name.clone(), value: Some(value.clone()), is_quoted: true }
+            [Word::Token(name)] => Param { name: name.clone(), value: None },
+            [Word::Token(name), Word::Sign(b'='), Word::Token(value) | Word::Quoted(value)] => {
+                Param { name: name.clone(), value: Some(value.clone()) }
             }
             _ => return None,
         });

@@ -280,7 +280,7 @@ pub enum InvalidParam {
     /// A value where there is none: behind `server_no_context_takeover` or `client_no_context_takeover`
     /// (§7.1.1).
     UnexpectedValue,
-    /// A number of window bits that is not a plain decimal number from 8 to 15, or is missing (§7.1.2).
+    /// A number of window bits that is not a decimal number from 8 to 15, or is missing (§7.1.2).
     WindowBits,
     /// A server's answer goes beyond what the client has offered (§7.1).
     NotOffered,
@@ -336,7 +336,8 @@ fn once<T>(slot: &mut Option<T>, value: T) -> Result<(), InvalidParam> {
 fn window_bits(param: &Param<'_>) -> Result<WindowBits, InvalidParam> {
     // RFC 7692 §7.1.2.1: "This parameter has a decimal integer value without leading zeroes between 8 to
     // 15, inclusive, [...] and MUST conform to the ABNF below. server-max-window-bits = 1*DIGIT"
-    let bits = match param.value().filter(|_| !param.is_quoted()) {
+    // Of all parameters §5.2 says: "The value may be quoted."
+    let bits = match param.value() {
         Some("8") => 8,
         Some("9") => 9,
         Some(text) if text.len() == 2 => {

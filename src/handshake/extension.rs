@@ -109,7 +109,6 @@ impl<'a> Iterator for Params<'a> {
 pub struct Param<'a> {
     name: &'a str,
     value: Option<Cow<'a, str>>,
-    is_quoted: bool,
 }
 
 impl<'a> Param<'a> {
@@ -123,12 +122,6 @@ impl<'a> Param<'a> {
     #[must_use]
     pub fn value(&self) -> Option<&str> {
         self.value.as_deref()
-    }
-
-    /// Whether the value stood in quotes.
-    #[must_use]
-    pub fn is_quoted(&self) -> bool {
-        self.is_quoted
     }
 }
 
@@ -162,13 +155,13 @@ fn take_param(text: &[u8]) -> Option<(Param<'_>, &[u8])> {
     let [b';', rest @ ..] = trim_start(text) else { return None };
     let (name, rest) = take_token(trim_start(rest))?;
     let [b'=', value @ ..] = trim_start(rest) else {
-        return Some((Param { name, value: None, is_quoted: false }, rest));
+        return Some((Param { name, value: None }, rest));
     };
-    let (value, is_quoted, rest) = match trim_start(value) {
-        [b'"', quoted @ ..] => take_quoted(quoted).map(|(value, rest)| (value, true, rest))?,
-        value => take_token(value).map(|(value, rest)| (Cow::Borrowed(value), false, rest))?,
+    let (value, rest) = match trim_start(value) {
+        [b'"', quoted @ ..] => take_quoted(quoted)?,
+        value => take_token(value).map(|(value, rest)| (Cow::Borrowed(value), rest))?,
     };
-    Some((Param { name, value: Some(value), is_quoted }, rest))
+    Some((Param { name, value: Some(value) }, rest))
 }
 
 fn take_token(text: &[u8]) -> Option<(&str, &[u8])> {

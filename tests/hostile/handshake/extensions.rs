@@ -54,8 +54,8 @@ fn hostile_18_offers_to_a_server_that_compresses() {
     for declined in [
         "unknown, names",
         duplicate,
-        "permessage-deflate; server_max_window_bits=\"10\"",
-        "permessage-deflate; server_max_window_bits=\"1\\0\"",
+        "permessage-deflate; server_max_window_bits=\"16\"",
+        "permessage-deflate; server_max_window_bits=\"1\\6\"",
         "permessage-deflate; x=\"y\"",
         &of_8_kib,
         &strangers,
