@@ -305,6 +305,10 @@ impl Connection {
     /// output by then.
     #[inline]
     pub fn advance(&mut self) -> Result<bool, Error> {
+        // A Close frame of an application that has the sending half at hand: the receiving one judges an end by it.
+        if self.send.is_closed() {
+            self.exchange();
+        }
         let advanced = self.receive.advance();
         if self.receive.has_control() {
             self.exchange();

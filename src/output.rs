@@ -37,7 +37,8 @@ const LEAST: usize = 512;
 /// ```
 ///
 /// Write its chunks, all at once with `chunks_vectored` where there is std, then
-/// [`advance`](Buf::advance) by what the transport took: a partial write is nothing special.
+/// [`advance`](Buf::advance) by what the transport took: a partial write is nothing special. Or take all of it,
+/// as [`mem::take`](core::mem::take) does, to write it elsewhere: then it counts as written.
 ///
 /// ```
 /// use bytes::Buf;

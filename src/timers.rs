@@ -34,6 +34,8 @@ enum Stage {
     Open,
     /// A keepalive ping went out at this time, and nothing has followed it yet.
     Pinged(Timestamp),
+    /// Nothing has followed it in time: nothing else is waited for.
+    PongMissing,
     /// The closing handshake has begun: its deadline counts from the next time that is told.
     CloseBegun,
     ClosingUntil(Timestamp),
@@ -75,7 +77,7 @@ impl Timers {
 
     /// The closing handshake begins. What arrives from here on moves no deadline.
     pub(crate) fn close(&mut self) {
-        if self.is_open() {
+        if matches!(self.stage, Stage::Open | Stage::Pinged(_) | Stage::PongMissing) {
             self.stage = Stage::CloseBegun;
         }
     }
@@ -86,16 +88,13 @@ impl Timers {
 
     /// Whether no data message has come for too long, although none of the two has begun to close.
     pub(crate) fn is_idle(&self, now: Timestamp) -> bool {
-        self.is_open() && self.idle_timeout.is_some_and(|timeout| now >= self.last_data.after(timeout.get()))
+        let is_waiting = matches!(self.stage, Stage::Open | Stage::Pinged(_));
+        is_waiting && self.idle_timeout.is_some_and(|timeout| now >= self.last_data.after(timeout.get()))
     }
 
     /// The time for a data message begins anew.
     pub(crate) fn extend(&mut self, now: Timestamp) {
         self.last_data = now;
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self.stage, Stage::Open | Stage::Pinged(_))
     }
 
     /// The next point in time that calls for something; the epoch if that is now. If [`data`](Self::data) is
@@ -106,7 +105,7 @@ impl Timers {
             Stage::Pinged(pinged) => Some(pinged.after(self.pong_timeout)),
             Stage::CloseBegun => return Some(Timestamp::EPOCH),
             Stage::ClosingUntil(deadline) => return Some(deadline),
-            Stage::ClosingOver => return None,
+            Stage::PongMissing | Stage::ClosingOver => return None,
         };
         let last_data = if data_seen { self.last_input } else { self.last_data };
         let idle = self.idle_timeout.map(|timeout| last_data.after(timeout.get()));
@@ -117,7 +116,10 @@ impl Timers {
     pub(crate) fn due(&mut self, now: Timestamp) -> Option<Due> {
         self.start_closing(now);
         match (self.stage, self.ping_interval) {
-            (Stage::Pinged(pinged), _) if now >= pinged.after(self.pong_timeout) => Some(Due::PongMissing),
+            (Stage::Pinged(pinged), _) if now >= pinged.after(self.pong_timeout) => {
+                self.stage = Stage::PongMissing;
+                Some(Due::PongMissing)
+            }
             (Stage::Open, Some(interval)) if now >= self.last_input.after(interval.get()) => {
                 self.stage = Stage::Pinged(now);
                 Some(Due::Ping)

@@ -191,6 +191,22 @@ fn hostile_83_a_transport_that_lies_about_lengths_breaks_nothing() {
 }
 
 #[test]
+fn hostile_83_a_write_that_boasts_has_taken_what_it_was_offered() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(WIDE);
+    end.next_writes(&[Boast]);
+    let mut socket = server(end);
+    for i in 0..40 {
+        socket.connection_mut().send(vec![i; 20_000]).unwrap();
+    }
+    // It was offered some of the pieces: the others follow.
+    socket.flush().unwrap();
+    let left = peer.end.pull(WIDE);
+    let all: Vec<u8> = (0..40).flat_map(|i| common::plain(0x82, &vec![i; 20_000])).collect();
+    assert!(!left.is_empty() && all.ends_with(&left));
+}
+
+#[test]
 fn hostile_83_a_head_that_the_transport_only_claims_is_an_error() {
     let _guard = guard();
     let (_peer, end) = Peer::client(WIDE);

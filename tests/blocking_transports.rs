@@ -322,6 +322,67 @@ fn a_write_that_is_interrupted_for_ever_ends_with_the_closing_handshake() {
     assert!(matches!(outcome, Err(Error::Connection(Failure::TimedOut(Timer::Closing)))), "{outcome:?}");
 }
 
+/// Nor must those that keep a read from coming to anything.
+#[test]
+fn a_read_that_is_interrupted_for_ever_ends_with_the_closing_handshake() {
+    let _guard = guard();
+    let (_peer, end) = Peer::client(WIDE);
+    let short = config(|c| c.close_timeout = Duration::from_millis(40));
+    end.reads_always(&[Fail(ErrorKind::Interrupted)]);
+    let mut socket = WebSocket::over(end, server_machine(short));
+    let outcome = loop {
+        match socket.close(CloseCode::NORMAL, "") {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+            outcome => break outcome,
+        }
+    };
+    assert!(matches!(outcome, Err(Error::Connection(Failure::TimedOut(Timer::Closing)))), "{outcome:?}");
+}
+
+/// A transport whose write timeout is the application's, and whose peer takes a byte before that is over, again
+/// and again.
+struct Sipping(Instant);
+
+impl Read for Sipping {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        thread::sleep(Duration::from_millis(1));
+        Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Sipping {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        assert!(self.0.elapsed() < Duration::from_secs(60), "nobody looks at the clock");
+        thread::sleep(Duration::from_millis(1));
+        Ok(1)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Sipping {
+    fn write_timeout(&self) -> std::io::Result<Option<Duration>> {
+        Ok(Some(Duration::from_secs(5)))
+    }
+}
+
+#[test]
+fn a_peer_that_takes_a_little_within_each_write_timeout_outlasts_no_deadline() {
+    let _guard = guard();
+    let short = config(|c| c.close_timeout = Duration::from_millis(40));
+    let mut socket = WebSocket::over(Sipping(Instant::now()), server_machine(short));
+    socket.connection_mut().binary(&vec![7; 200_000]).unwrap();
+    let outcome = loop {
+        match socket.close(CloseCode::NORMAL, "") {
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+            outcome => break outcome,
+        }
+    };
+    assert!(matches!(outcome, Err(Error::Connection(Failure::TimedOut(Timer::Closing)))), "{outcome:?}");
+}
+
 /// A stream does not wait for its peer to take what is written, or no longer than this.
 fn assert_full(limit: impl FnOnce(&TcpStream)) {
     let (near, far) = tcp();

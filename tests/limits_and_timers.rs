@@ -15,7 +15,7 @@ mod common;
 
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{Buf, BufMut};
 use common::*;
 use sansock::{CloseCode, Config, Connection, Delivery, Error, Timer, Timestamp};
 
@@ -134,6 +134,34 @@ fn keepalive_pings_that_a_peer_does_not_read_do_not_pile_up() {
 }
 
 /// RFC 6455 §7.1.7, §7.2.1 and §7.3: "clients SHOULD NOT close the connection" without a reason.
+/// To write it elsewhere, a driver may take all of the output at once, and leave an empty one.
+#[test]
+fn output_that_is_taken_as_a_whole_counts_as_written() {
+    let taken = |server: &mut Connection| {
+        let mut output = std::mem::take(server.output());
+        let len = output.remaining();
+        output.copy_to_bytes(len)
+    };
+    let mut server = server();
+    for i in 0..200 {
+        server.text("a message before the pong").unwrap();
+        give(&mut server, &masked(0x89, &[i; 125]));
+        assert_eq!(events(&mut server), [Seen::Ping(vec![i; 125])]);
+        let mut output = taken(&mut server).to_vec();
+        output.extend(taken(&mut server));
+        assert!(output.ends_with(&plain(0x8a, &[i; 125])), "{i}");
+    }
+    let mut now = Timestamp::EPOCH;
+    for i in 0..200 {
+        now = now + 20 * SECOND;
+        server.handle_timeout(now);
+        assert_eq!(taken(&mut server), plain(0x89, b""), "{i}");
+        server.input().put_slice(&masked(0x8a, b""));
+        server.handle_input(now);
+        assert_eq!(events(&mut server), [Seen::Pong(Vec::new())]);
+    }
+}
+
 #[test]
 fn section_7_3_a_client_does_not_close_while_its_peer_is_there() {
     let mut pair = Pair::new();
@@ -164,6 +192,9 @@ fn nothing_that_arrived_is_lost_to_a_deadline() {
     server.handle_timeout(Timestamp::EPOCH + 20 * SECOND);
     server.handle_timeout(Timestamp::EPOCH + 40 * SECOND);
     assert_eq!(server.overdue(), Some(Error::TimedOut(Timer::Pong)));
+    assert_eq!(server.poll_timeout(), None, "a driver that holds events back has nothing to wake up for");
+    server.handle_timeout(Timestamp::EPOCH + 60 * SECOND);
+    assert_eq!(server.poll_timeout(), None);
     assert_eq!(events(&mut server), [text("late, but here"), Seen::Failed(Error::TimedOut(Timer::Pong))]);
 }
 

@@ -21,7 +21,7 @@ use bytes::{Buf, BufMut};
 use common::*;
 use role::unmasked;
 use sansock::{
-    CloseCode, CloseFrame, Config, Connection, Endpoint, Error, SendError, Timer, Timestamp, Violation,
+    CloseCode, CloseFrame, Config, Connection, Endpoint, Error, Event, SendError, Timer, Timestamp, Violation,
 };
 
 fn close(code: u16, reason: &str) -> Vec<u8> {
@@ -321,6 +321,33 @@ fn hostile_55_the_transport_ends_without_a_close() {
             assert!(end.is_finished());
         }
     }
+}
+
+/// The application closes beside one of the events that wait in front of that end.
+#[test]
+fn hostile_55_our_close_comes_behind_an_end_that_was_told_before() {
+    let end = |close: fn(&mut Connection)| {
+        let mut server = server();
+        server.input().put_slice(&[masked(0x81, b"a"), masked(0x81, b"b")].concat());
+        server.handle_input(Timestamp::EPOCH);
+        server.handle_eof();
+        close(&mut server);
+        let seen = events(&mut server);
+        (seen, server.closed().unwrap())
+    };
+    let (seen, report) = end(|server| {
+        let (event, send) = server.poll_with_send().unwrap().unwrap();
+        assert!(matches!(event, Event::Text(text) if &*text == "a"));
+        send.close(CloseCode::NORMAL, "").unwrap();
+    });
+    assert_eq!(seen, [text("b"), Seen::End]);
+    assert_eq!((report.began, report.clean), (Endpoint::Local, false));
+    assert_eq!(report.sent.map(|sent| sent.code()), Some(CloseCode::NORMAL));
+    let whole = end(|server| {
+        assert!(server.poll_event().unwrap().is_some());
+        server.close(CloseCode::NORMAL, "").unwrap();
+    });
+    assert_eq!((seen, report), whole, "as if the connection itself had been told");
 }
 
 #[test]

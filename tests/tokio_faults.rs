@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use io::Step::{Move, Panic};
+use io::Step::{Boast, Move, Panic};
 use io::{End, Peer, client_machine, config, guard, poll_once, server_machine};
 use sansock::tokio::{Error, WebSocket};
 use sansock::{Config, Error as Failure, Violation};
@@ -34,6 +34,22 @@ async fn hostile_82_a_socket_may_be_dropped_in_the_middle_of_a_frame() {
         assert_eq!(peer.end.pull(WIDE).len(), 10);
         assert_eq!(end.holders(), 1);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn hostile_83_a_write_that_boasts_has_taken_what_it_was_offered() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(WIDE);
+    end.next_writes(&[Boast]);
+    let mut socket = WebSocket::over(end, server_machine(Config::default()));
+    for i in 0..40 {
+        socket.connection_mut().send(vec![i; 20_000]).unwrap();
+    }
+    // It was offered some of the pieces: the others follow.
+    socket.flush().await.unwrap();
+    let left = peer.end.pull(WIDE);
+    let all: Vec<u8> = (0..40).flat_map(|i| common::plain(0x82, &vec![i; 20_000])).collect();
+    assert!(!left.is_empty() && all.ends_with(&left));
 }
 
 #[tokio::test(start_paused = true)]

@@ -13,6 +13,8 @@ pub struct Deadlines {
     data: u64,
     /// When the keepalive ping was due that nothing has followed.
     pinged: Option<u64>,
+    /// Nothing has followed it in time.
+    is_missed: bool,
     closing: Closing,
     /// Something has arrived, and not all of it was looked at since.
     has_news: bool,
@@ -52,6 +54,7 @@ impl Deadlines {
             alive: nanos(now),
             data: nanos(now),
             pinged: None,
+            is_missed: false,
             closing: Closing::No,
             has_news: false,
             is_extended: false,
@@ -97,6 +100,7 @@ impl Deadlines {
             }
             Closing::Until(_) => return self.closing_due(now),
             Closing::Over => return None,
+            Closing::No if self.is_missed => return None,
             Closing::No => {}
         }
         let is_past = |since: u64, time: u64| now >= since.saturating_add(time);
@@ -109,7 +113,8 @@ impl Deadlines {
             self.data = now;
         }
         if let Some(pinged) = self.pinged {
-            return is_past(pinged, self.pong_timeout).then_some(Due::PongMissing);
+            self.is_missed = is_past(pinged, self.pong_timeout);
+            return self.is_missed.then_some(Due::PongMissing);
         }
         if self.ping_interval.is_some_and(|interval| is_past(self.alive, interval)) {
             self.pinged = Some(now);
@@ -134,6 +139,7 @@ impl Deadlines {
             Closing::Begun => Some(0),
             Closing::Until(deadline) => Some(deadline),
             Closing::Over => None,
+            Closing::No if self.is_missed => None,
             Closing::No => {
                 let alive = match (self.pinged, self.ping_interval) {
                     (Some(pinged), _) => Some(pinged.saturating_add(self.pong_timeout)),

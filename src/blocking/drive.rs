@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, BytesMut};
 
 use crate::shim::{self, Sending, Stall};
-use crate::{ReceiveHalf, SendHalf, Spare, Timestamp};
+use crate::{Output, ReceiveHalf, SendHalf, Spare, Timestamp};
 
 /// There may be a thread for each connection, so each keeps little.
 const MOST_SPARE: usize = 512 << 10;
@@ -181,7 +181,8 @@ pub(super) fn read<Io: Transport>(
     match append(io, receive) {
         Ok(0) => receive.handle_eof(),
         Ok(_) => receive.handle_input(clock.now()),
-        Err(error) if error.kind() == ErrorKind::Interrupted => {}
+        // Signals must not keep anyone from the clock.
+        Err(error) if error.kind() == ErrorKind::Interrupted => _ = look(receive, clock),
         Err(error) if is_would_block(&error) => {
             with_spare(|spare| receive.return_buffer(spare));
             let waited = clock.now().saturating_since(started);
@@ -315,13 +316,16 @@ impl Sink {
         let started = Instant::now();
         let state = std::mem::replace(&mut self.state, Sending::UNKNOWN);
         match self.write_all(io, send, started) {
-            Ok(()) => {
+            Ok(flushed) => {
                 self.state = state;
-                Ok(Flushed::All)
+                if flushed == Flushed::Some {
+                    // What waits for long takes no more memory than it needs.
+                    with_spare(|spare| send.return_buffer(spare));
+                }
+                Ok(flushed)
             }
             Err(error) if is_would_block(&error) => {
                 self.state = state;
-                // What waits for long takes no more memory than it needs.
                 with_spare(|spare| send.return_buffer(spare));
                 let is_own = self.sliced && started.elapsed() + TICK >= SLICE;
                 if is_own { Ok(Flushed::Some) } else { Err(ErrorKind::WouldBlock.into()) }
@@ -359,43 +363,47 @@ impl Sink {
         io: &mut impl Transport,
         send: &mut SendHalf,
         started: Instant,
-    ) -> io::Result<()> {
+    ) -> io::Result<Flushed> {
+        // Neither a peer that takes a little now and then nor signals must keep anyone from the clock.
+        let is_time = || started.elapsed() >= SLICE;
         while send.output().has_remaining() {
-            let output = send.output();
-            // One piece is cheaper to write without an array around it.
-            let written = if output.chunk().len() < output.remaining() {
-                let mut pieces = [IoSlice::new(&[]); PIECES];
-                let count = output.chunks_vectored(&mut pieces);
-                io.write_vectored(pieces.get(..count).unwrap_or_default())
-            } else {
-                io.write(output.chunk())
-            };
-            match written {
+            match write_once(io, send.output()) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
-                Ok(len) => {
-                    output.advance(len);
-                    self.unflushed = true;
-                }
+                Ok(_) => self.unflushed = true,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
-            if send.output().has_remaining() {
-                self.look(started)?;
+            if send.output().has_remaining() && is_time() {
+                return Ok(Flushed::Some);
             }
         }
         while self.unflushed {
             match io.flush() {
                 Ok(()) => self.unflushed = false,
-                Err(error) if error.kind() == ErrorKind::Interrupted => self.look(started)?,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {
+                    if is_time() {
+                        return Ok(Flushed::Some);
+                    }
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(())
+        Ok(Flushed::All)
     }
+}
 
-    /// Fails once it is time to look at the clock: neither a peer that takes a little now and then nor signals
-    /// must keep anyone from that.
-    fn look(&self, started: Instant) -> io::Result<()> {
-        if self.sliced && started.elapsed() >= SLICE { Err(ErrorKind::WouldBlock.into()) } else { Ok(()) }
-    }
+/// Writes as much as the transport takes at once.
+fn write_once(io: &mut impl Write, output: &mut Output) -> io::Result<usize> {
+    // One piece is cheaper to write without an array around it.
+    let (offered, written) = if output.chunk().len() < output.remaining() {
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        let count = output.chunks_vectored(&mut pieces);
+        let pieces = pieces.get(..count).unwrap_or_default();
+        (pieces.iter().map(|piece| piece.len()).sum(), io.write_vectored(pieces)?)
+    } else {
+        (output.chunk().len(), io.write(output.chunk())?)
+    };
+    // One that says it has taken more than it was offered has taken that.
+    output.advance(written.min(offered));
+    Ok(written)
 }

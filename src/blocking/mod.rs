@@ -206,7 +206,8 @@ impl<Io: Transport> WebSocket<Io> {
         &mut self.connection
     }
 
-    /// The transport.
+    /// The transport. Its timeouts are this socket's business: [`set_timeout`](Self::set_timeout) is for the
+    /// application's.
     pub fn io(&self) -> &Io {
         &self.io
     }

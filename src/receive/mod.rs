@@ -333,7 +333,9 @@ impl ReceiveHalf {
     /// How many bytes of the frame under way have not arrived.
     #[must_use]
     pub fn missing(&self) -> u64 {
-        if self.phase == Phase::Payload { self.frame.missing } else { 0 }
+        // Some may be here, but not looked at.
+        let held = self.inbox.unparsed().len() as u64;
+        if self.phase == Phase::Payload { self.frame.missing.saturating_sub(held) } else { 0 }
     }
 
     /// How many bytes to ask the transport for: it follows what reads have brought, never what the peer

@@ -317,7 +317,7 @@ impl SendHalf {
 
     /// Whether another frame that nobody asked to send may wait.
     fn has_room_for(&mut self, len: u8) -> bool {
-        if self.output.written() >= self.pong_end {
+        if self.are_pongs_written() {
             self.pong_bytes = 0;
         }
         self.pong_bytes + u16::from(len) <= MAX_PONG_BYTES
@@ -329,9 +329,15 @@ impl SendHalf {
         self.pong_end = self.output.written() + self.output.remaining() as u64;
     }
 
+    /// Whether the last pong and keepalive ping have left. A driver may also take the output as a whole, and leave
+    /// an empty one, which has written nothing.
+    fn are_pongs_written(&self) -> bool {
+        self.output.written() >= self.pong_end || !self.output.has_remaining()
+    }
+
     #[cold]
     fn release_pong(&mut self) {
-        let are_written = self.output.written() >= self.pong_end;
+        let are_written = self.are_pongs_written();
         if let Some(pong) = self.pong.take_if(|_| are_written) {
             self.answer(pong.payload);
         }

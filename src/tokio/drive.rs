@@ -128,16 +128,19 @@ impl Sink {
         while send.output().has_remaining() {
             let output = send.output();
             // One piece is cheaper to write without an array around it.
-            let written = if output.chunk().len() < output.remaining() && io.is_write_vectored() {
+            let (offered, written) = if output.chunk().len() < output.remaining() && io.is_write_vectored() {
                 let mut pieces = [IoSlice::new(&[]); PIECES];
                 let count = output.chunks_vectored(&mut pieces);
-                io.as_mut().poll_write_vectored(cx, pieces.get(..count).unwrap_or_default())
+                let pieces = pieces.get(..count).unwrap_or_default();
+                let offered = pieces.iter().map(|piece| piece.len()).sum();
+                (offered, io.as_mut().poll_write_vectored(cx, pieces))
             } else {
-                io.as_mut().poll_write(cx, output.chunk())
+                (output.chunk().len(), io.as_mut().poll_write(cx, output.chunk()))
             };
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                len => output.advance(len),
+                // One that says it has taken more than it was offered has taken that.
+                len => output.advance(len.min(offered)),
             }
             self.unflushed = true;
         }

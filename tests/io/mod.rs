@@ -232,6 +232,10 @@ impl End {
         }
     }
 
+    pub(crate) fn reads_always(&self, script: &'static [Step]) {
+        self.plan().reads.then = script;
+    }
+
     pub(crate) fn writes_always(&self, script: &'static [Step]) {
         self.plan().writes.then = script;
     }
