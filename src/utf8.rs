@@ -44,7 +44,7 @@ impl Validator {
     /// Judges the next part of the text.
     ///
     /// Fails as soon as no continuation can make the text valid: a beginning of a character that
-    /// can still become one is kept for the next part.
+    /// can still become one is kept for the next part. Once it has failed it judges nothing more.
     pub fn push(&mut self, mut part: &[u8]) -> Result<(), InvalidUtf8> {
         while self.len > 0 {
             let Some((&byte, rest)) = part.split_first() else { return Ok(()) };

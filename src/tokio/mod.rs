@@ -31,6 +31,11 @@
 //! in the socket. What was queued stays queued, and leaves with the next call. A dropped
 //! [`send`](WebSocket::send) that was polled at least once has queued its message. Only the opening
 //! handshakes own the transport while they run: dropping one drops the transport.
+//!
+//! # Panics
+//!
+//! Deadlines need tokio's timer: what waits panics outside of a runtime, and in one whose builder was not told to
+//! `enable_time`.
 
 mod drive;
 mod handshake;

@@ -110,7 +110,8 @@ impl Handshake {
         &mut self.output
     }
 
-    /// The buffer to append received bytes to.
+    /// The buffer to append received bytes to. From [`poll`](Self::poll) giving the outcome on nothing here is
+    /// looked at any more: what is received then belongs into the connection's input.
     pub fn input(&mut self) -> impl BufMut {
         self.intake.input()
     }

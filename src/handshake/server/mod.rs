@@ -62,7 +62,8 @@ impl Handshake {
         Handshake { config, intake, is_head: false }
     }
 
-    /// The buffer to append received bytes to.
+    /// The buffer to append received bytes to. From [`poll`](Self::poll) giving the request on nothing here is
+    /// looked at any more: what is received then belongs into the connection's input, once it is accepted.
     pub fn input(&mut self) -> impl BufMut {
         self.intake.input()
     }
