@@ -13,9 +13,10 @@ mod common;
 #[path = "common/deflate.rs"]
 mod deflate;
 
+use bytes::{Buf, BufMut};
 use common::{Seen, binary, masked, plain, sees, text};
 use deflate::{Encoder, both_see, both_see_with, chunks, fails, limited, noise};
-use sansock::{Config, Connection, DeflateError, Error, Violation};
+use sansock::{Config, Connection, DeflateError, Error, Timestamp, Violation};
 use zlib_rs::DeflateFlush;
 
 const TEXT: u8 = deflate::TEXT;
@@ -87,6 +88,22 @@ fn hostile_58_rsv1_where_it_may_not_be() {
     let inside = vec![Seen::Failed(Error::Protocol(Violation::ExpectedContinuation))];
     assert_eq!(both_see(&[(0x41, &HELLO[..3]), (TEXT, HELLO)]), inside);
     assert_eq!(both_see(&[(0x41, &HELLO[..3]), (0x81, b"x")]), inside);
+}
+
+#[test]
+fn hostile_58_a_continuation_of_no_compressed_message() {
+    let violation = Seen::Failed(Error::Protocol(Violation::UnexpectedContinuation));
+    let whole: &[(u8, &[u8])] = &[(TEXT, HELLO)];
+    let parts: &[(u8, &[u8])] = &[(0x41, &HELLO[..3]), (0x80, &HELLO[3..])];
+    for message in [whole, parts] {
+        // Whether its payload would inflate or not.
+        for payload in [&b""[..], HELLO_AGAIN, b"\xff"] {
+            let frames = [message, &[(0x80, payload)]].concat();
+            assert_eq!(both_see(&frames), [text("Hello"), violation.clone()], "{payload:x?}");
+            let frames = [message, &[(0x89, b""), (0x80, payload)]].concat();
+            assert_eq!(both_see(&frames), [text("Hello"), Seen::Ping(Vec::new()), violation.clone()]);
+        }
+    }
 }
 
 #[test]
@@ -185,6 +202,12 @@ fn hostile_62_bfinal() {
             &[(TEXT, payload), (TEXT, HELLO_AGAIN), (TEXT, payload), (TEXT, HELLO_AGAIN)];
         assert_eq!(both_see(frames), [text(said), text("Hello"), text(said), text("Hello")]);
     }
+    // The limit counts all of them, and a character may begin in one and end in another.
+    assert_eq!(both_see_with(&[(TEXT, &twice)], &limited(10), ""), [text("HelloHello")]);
+    assert_eq!(both_see_with(&[(TEXT, &twice)], &limited(9), ""), [Seen::Failed(Error::TooBig)]);
+    let (half, rest) = (b"\x01\x01\x00\xfe\xff\xc3", b"\x01\x01\x00\xfe\xff\xbc");
+    assert_eq!(both_see(&[(TEXT, &[&half[..], rest].concat())]), [text("ü")]);
+    assert_eq!(both_see(&[(TEXT, half)]), [Seen::Failed(Error::InvalidUtf8)]);
     // A message in two fragments, cut where the block with BFINAL ends.
     assert_eq!(both_see(&[(0x41, final_block), (0x80, HELLO)]), [text("HelloHello")]);
     assert_eq!(both_see(&[(0x41, final_block), (0x80, b"")]), [text("Hello")]);
@@ -197,6 +220,42 @@ fn hostile_62_bfinal() {
     let payload = noise(100_000);
     let finished = encoder.run(&payload, DeflateFlush::Finish);
     assert_eq!(both_see(&[(BINARY, &finished), (TEXT, HELLO)]), [binary(&payload), text("Hello")]);
+}
+
+/// What a stream within a message refers to may have been handed out already.
+#[test]
+fn hostile_62_bfinal_within_a_message_in_chunks() {
+    let content = noise(70_000);
+    for (bits, distance) in [(15_u8, 32_000), (9, 500)] {
+        let mut agreed = deflate::agreed("");
+        agreed.client_max_window_bits = sansock::deflate::WindowBits::new(bits);
+        for repeats in [1, 3] {
+            // Finished streams of noise, each behind the last, and then what only the window knows.
+            let mut payload = Vec::new();
+            for _ in 0..repeats {
+                payload.extend(Encoder::new(0, 15, true).run(&content, DeflateFlush::Finish));
+            }
+            let known = &content[content.len() - distance..][..100];
+            let mut encoder = zlib_rs::Deflate::new(6, false, 15);
+            encoder.set_dictionary(&content[content.len() - distance..]).unwrap();
+            let mut end = vec![0; 1000];
+            encoder.compress(known, &mut end, DeflateFlush::Finish).unwrap();
+            end.truncate(usize::try_from(encoder.total_out()).unwrap());
+            assert!(end.len() < 20, "it refers to what came before");
+            payload.extend(end);
+            let expected = [content.repeat(repeats), known.to_vec()].concat();
+            for cuts in [&[usize::MAX][..], &[1000], &[1, 60_000]] {
+                let server = Connection::server(chunks(), Timestamp::EPOCH);
+                let mut server = server.with_deflate(agreed, &sansock::deflate::Deflate::default());
+                let saw = common::feed(&mut server, &masked(BINARY, &payload), cuts);
+                let part = |seen: Seen| match seen {
+                    Seen::BinaryPart(part) | Seen::Binary(part) => part,
+                    other => panic!("{other:?}"),
+                };
+                assert!(saw.into_iter().map(part).collect::<Vec<_>>().concat() == expected, "{bits} bits");
+            }
+        }
+    }
 }
 
 #[test]
@@ -281,6 +340,10 @@ fn hostile_64_what_is_not_deflate() {
         (b"\x00\x05\x00\xfa\xffHel", DeflateError::Truncated),
         (b"\x00\x05", DeflateError::Truncated),
         (&HELLO[..4], DeflateError::Truncated),
+        // So is one with BFINAL: with the tail the codes for an "e" would follow.
+        (b"\xf3\x48\xcd", DeflateError::Truncated),
+        // The lengths of a stored block behind the bits of another code: not even its header is right.
+        (b"\xff\xfe\xfd\xfc\xfb", DeflateError::Corrupt),
         // In the header of a dynamic block, behind nothing and behind a whole one.
         (b"\xb4\xd4\x00", DeflateError::Truncated),
         (b"\x00\x05\x00\xfa\xffHello\xb4\xd4\x00", DeflateError::Truncated),
@@ -493,6 +556,55 @@ fn chunks_come_as_they_arrive_and_cut_between_characters() {
         assert_eq!(parts.concat(), said);
         assert!(matches!(saw.last(), Some(Seen::Text(_))));
         assert_eq!(saw.iter().filter(|seen| matches!(seen, Seen::Text(_))).count(), 1);
+    }
+}
+
+/// What has arrived, and waits for what came out before it to be taken, is not missing.
+#[test]
+fn nothing_is_missing_of_a_frame_that_is_here() {
+    let frame = masked(BINARY, &Encoder::new(9, 15, true).message(&vec![0; 1 << 20]));
+    let mut server = deflate::server(chunks(), "");
+    server.input().put_slice(&frame[..frame.len() - 10]);
+    server.handle_input(Timestamp::EPOCH);
+    for _ in 0..4 {
+        assert!(server.poll_event().unwrap().is_some());
+        assert_eq!(server.missing(), 10);
+    }
+    server.input().put_slice(&frame[frame.len() - 10..]);
+    server.input().put_slice(b"more");
+    server.handle_input(Timestamp::EPOCH);
+    assert!(server.poll_event().unwrap().is_some());
+    assert_eq!(server.missing(), 0);
+}
+
+/// A proxy whose other side does not compress: what was inflated is sent on from where it stands.
+#[test]
+fn what_was_inflated_is_relayed_and_stays_what_it_was() {
+    let said = |len: usize| (0..len).map(|at| ['a', 'ü', '€', '😀'][(at + at / 251) % 4]).collect::<String>();
+    let messages = [5000, 30, 2500, 60_000, 3000, 1, 12_000].map(said);
+    let mut encoder = Encoder::new(6, 15, true);
+    let frames =
+        messages.each_ref().map(|message| masked(TEXT, &encoder.message(message.as_bytes()))).concat();
+    for config in [Config::default(), chunks()] {
+        for cuts in [&[usize::MAX][..], &[100], &[1, 700]] {
+            let mut near = deflate::server(config.clone(), "");
+            let mut far = common::server();
+            let (mut rest, mut cuts) = (&frames[..], cuts.iter().cycle());
+            while !rest.is_empty() {
+                let (part, behind) = rest.split_at(rest.len().min(*cuts.next().unwrap()));
+                rest = behind;
+                near.input().put_slice(part);
+                near.handle_input(Timestamp::EPOCH);
+                while let Some(event) = near.poll_event().unwrap() {
+                    far.halves().1.relay(event).unwrap();
+                }
+            }
+            // Nothing of it was written until now.
+            let len = far.output().remaining();
+            let bytes = far.output().copy_to_bytes(len);
+            let saw = common::feed(&mut common::client(), &bytes, &[usize::MAX]);
+            assert_eq!(saw, messages.each_ref().map(|message| text(message)));
+        }
     }
 }
 

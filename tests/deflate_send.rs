@@ -487,11 +487,12 @@ proptest! {
         commands in prop::collection::vec((any::<bool>(), any_command()), 1..60),
         cuts in prop::collection::vec(1..200_usize, 1..4),
         level in 0..=9_u8,
+        memory_level in 1..=9_u8,
         threshold in 0..100_usize,
         capacity in prop::option::of(0..3_usize),
     ) {
         let mut deflate = Deflate::default();
-        (deflate.level, deflate.threshold) = (level, threshold);
+        (deflate.level, deflate.memory_level, deflate.threshold) = (level, memory_level, threshold);
         deflate.pool = capacity.map(sansock::deflate::Pool::new);
         let mut agreed = deflate::agreed("");
         (agreed.server_no_context_takeover, agreed.client_no_context_takeover) = takeover;
@@ -519,6 +520,27 @@ proptest! {
         let data = |saw: &[Seen]| saw.iter().filter(|seen| !matches!(seen, Seen::Pong(_))).cloned().collect::<Vec<_>>();
         prop_assert_eq!(data(&pair.client_saw), for_client);
         prop_assert_eq!(data(&pair.server_saw), for_server);
+    }
+}
+
+#[test]
+fn hostile_68_large_messages_from_compressors_of_every_size() {
+    let message = |i: usize| [noise(20_000 + i), b"content ".repeat(3000), noise(20_000)].concat();
+    for memory_level in 1..=9 {
+        for params in ["", NO_TAKEOVER] {
+            let mut deflate = Deflate::default();
+            (deflate.memory_level, deflate.pool) = (memory_level, Some(Pool::new(0)));
+            let mut pair = common::Pair::new();
+            pair.client = common::client().with_deflate(deflate::agreed(params), &deflate);
+            pair.server = common::server().with_deflate(deflate::agreed(params), &deflate);
+            for i in 0..3 {
+                pair.client.binary(&message(i)).unwrap();
+                pair.server.binary(&message(i)).unwrap();
+                pair.drive();
+            }
+            let expected: Vec<_> = (0..3).map(|i| binary(&message(i))).collect();
+            assert!(pair.server_saw == expected && pair.client_saw == expected, "{memory_level} {params}");
+        }
     }
 }
 

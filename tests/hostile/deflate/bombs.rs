@@ -96,6 +96,15 @@ fn hostile_57_blocks_without_content_have_a_budget() {
         assert_eq!(both_see_with(&[(0x42, &many)], &config, ""), fails(DeflateError::ForNothing));
     }
     assert_eq!(Error::Deflate(DeflateError::ForNothing).close_code(), Some(sansock::CloseCode::TOO_BIG));
+    // Each inflated byte pays for 16 more, and not for 17.
+    let content = noise(1000);
+    let stored = [&[0x00, 0xe8, 0x03, 0x17, 0xfc][..], &content].concat();
+    let least_too_many = ((64 << 10) + 16 * 1000 - stored.len()) / empty.len() + 1;
+    for (count, passes) in [(least_too_many - 1, true), (least_too_many, false)] {
+        let saw = both_see(&[(BINARY, &[&stored[..], &empty.repeat(count)].concat())]);
+        assert_eq!(saw == [binary(&content)], passes, "{count}");
+        assert_eq!(saw == fails(DeflateError::ForNothing), !passes, "{count}");
+    }
     // What they are wrapped around pays for them: one byte with a flush behind each is legal.
     let mut encoder = Encoder::new(1, 15, true);
     let flushed: Vec<u8> = noise(40_000).iter().flat_map(|&byte| encoder.flush(&[byte])).collect();
