@@ -383,10 +383,7 @@ impl World {
         for side in &mut self.sides {
             side.rest(Some(&mut self.spare).filter(|_| returns && self.shares_spare));
         }
-        if self.pool.is_some() {
-            return;
-        }
-        let mut most = self.fresh;
+        let mut most = self.fresh + if self.pool.is_some() { POOL } else { 0 };
         if self.shares_spare {
             most += self.spare.capacity() as isize + QUEUES;
         }
@@ -454,6 +451,9 @@ const QUEUES: isize = 40 << 10;
 
 /// Two windows, and codecs within messages.
 const CODECS: isize = 640 << 10;
+
+/// What a pool keeps: a decoder and a compressor.
+const POOL: isize = 440 << 10;
 
 /// How many bytes the network takes or brings at once.
 fn amount(input: &mut Input<'_>) -> usize {

@@ -3,8 +3,10 @@
 #![no_main]
 
 mod counted;
+mod inflated;
 mod input;
 mod outcome;
+mod position;
 mod session;
 mod setup;
 mod stream;

@@ -20,8 +20,9 @@ use sansock::{CloseCode, Connection, Delivery, Error, SendError, Spare, Timestam
 
 use crate::counted::Meter;
 use crate::outcome::{Outcome, Seen};
+use crate::position::Position;
 use crate::setup::Setup;
-use crate::wire::{self, Position};
+use crate::wire;
 
 /// What an endpoint may have to say by itself: 1 KiB of pongs and pings, with the header of the last one, and
 /// a Close frame.
@@ -47,6 +48,8 @@ pub struct Session<'a> {
     unfinished: usize,
     /// How many it has been at the most since the connection rested.
     held: usize,
+    /// How long a compressed message has been at the most since then, as far as it was inflated.
+    made: usize,
     /// How much room was offered for a read since then.
     room: usize,
     spare: Spare,
@@ -79,6 +82,7 @@ impl<'a> Session<'a> {
             position: Position::default(),
             unfinished: 0,
             held: 0,
+            made: 0,
             room: 0,
             spare: Spare::with_limit(LENT),
             is_lent: false,
@@ -153,8 +157,8 @@ impl<'a> Session<'a> {
         assert_eq!(connection.closed().is_some(), self.outcome.is_ended);
         self.unfinished = 0;
         if !self.outcome.is_ended {
-            let (given, setup) = (&self.wire[..self.given], self.setup);
-            self.unfinished = self.position.unfinished(given, setup.agreed.is_some(), !setup.is_client);
+            self.unfinished = self.position.unfinished(&self.wire[..self.given], self.setup.allowed());
+            self.made = self.made.max(self.position.most_inflated());
             if self.delivery == Delivery::Chunks {
                 self.unfinished = self.unfinished.min(CONTROL);
             }
@@ -330,8 +334,10 @@ impl<'a> Session<'a> {
         if !self.position.is_compressed() {
             return (window + LISTS, 0);
         }
-        let made = self.unfinished.saturating_mul(1032);
-        (window + DECODER + LISTS, made.min(self.setup.config.max_message as usize))
+        // In chunks it was taken, but for a character that is not complete.
+        let are_chunks = self.delivery == Delivery::Chunks;
+        let made = if are_chunks { 3 } else { self.position.inflated() };
+        (window + DECODER + LISTS, made)
     }
 
     /// What waits to be written, and what the driver has lent.
@@ -353,7 +359,7 @@ impl<'a> Session<'a> {
         }
         let owned = self.meter.owned();
         assert!(owned <= most, "{owned} bytes at rest, not {most}: {} are unfinished", self.unfinished);
-        (self.held, self.room) = (self.unfinished, 0);
+        (self.held, self.made, self.room) = (self.unfinished, made, 0);
         // What has been lent counts no more.
         self.meter.peak();
     }
@@ -362,10 +368,18 @@ impl<'a> Session<'a> {
         let mut most = self.new + 4 * self.held + (4 << 10) + 2 * self.room;
         most += self.apart() + 2 * REPLIES + 1024;
         if self.setup.agreed.is_some() {
-            let made = self.held.saturating_mul(1032).min(self.setup.config.max_message as usize);
-            most += WINDOW + DECODER + LISTS + 4 * made;
+            most += WINDOW + DECODER + LISTS + 4 * self.made();
         }
         let peak = self.meter.peak();
-        assert!(peak <= most, "{peak} bytes, not {most}: {} were held", self.held);
+        assert!(peak <= most, "{peak} bytes, not {most}: {} were held and {} made", self.held, self.made);
+    }
+
+    /// How long a compressed message has been at the most since the connection rested, as far as it was inflated.
+    fn made(&self) -> usize {
+        if self.outcome.error.is_none() {
+            return self.made;
+        }
+        // How far it got with the one that failed is not known.
+        self.held.saturating_mul(1032).min(self.setup.max_message())
     }
 }

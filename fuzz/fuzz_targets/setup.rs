@@ -15,6 +15,7 @@ use sansock::deflate::{Agreed, Deflate};
 use sansock::{Config, Connection, Delivery, Timestamp};
 
 use crate::input::Input;
+use crate::position::Allowed;
 
 pub struct Setup {
     pub is_client: bool,
@@ -57,6 +58,16 @@ impl Setup {
             Some(agreed) => connection.with_deflate(agreed, &Deflate::default()),
             None => connection,
         }
+    }
+
+    /// What the peer may send.
+    pub fn allowed(&self) -> Allowed {
+        Allowed { deflate: self.agreed.is_some(), mask: !self.is_client, max_message: self.max_message() }
+    }
+
+    /// How long its messages may be.
+    pub fn max_message(&self) -> usize {
+        usize::try_from(self.config.max_message).expect("it is small")
     }
 
     /// Whether the peer's messages may refer to earlier ones.
