@@ -140,8 +140,18 @@ fn hostile_76_a_handler_holds_neither_the_decoder_nor_what_a_bomb_has_left() {
         frame.put(client.output());
         frame
     };
-    let frames = [compressed(&"0".repeat(1 << 20)), compressed(&words(3, 600))];
-    for reads in [vec![frames.concat()], frames.to_vec()] {
+    let (bomb, small) = (compressed(&"0".repeat(1 << 20)), words(3, 600));
+    let (packed, plain) = (compressed(&small), masked(0x81, small.as_bytes()));
+    let parts = [&plain[..9], &plain[9..]];
+    // The handler's message is compressed or not, and comes with the bomb, after it, or in parts.
+    for reads in [
+        vec![[&bomb[..], &packed].concat()],
+        vec![bomb.clone(), packed.clone()],
+        vec![[&bomb[..], &plain].concat()],
+        vec![bomb.clone(), plain.clone()],
+        vec![[&bomb[..], parts[0]].concat(), parts[1].to_vec()],
+        vec![bomb.clone(), parts[0].to_vec(), parts[1].to_vec()],
+    ] {
         let mut servers: Vec<_> = (0..CONNECTIONS).map(|_| pair(&Config::default(), &deflate).1).collect();
         let ((), kept, _) = held(|| {
             for server in &mut servers {

@@ -537,6 +537,25 @@ fn agreeing_within_a_message_changes_nothing() {
 }
 
 #[test]
+fn a_chunk_does_not_wait_for_the_end_of_its_frame() {
+    let mut encoder = Encoder::new(6, 15, true);
+    let (first, rest) = (encoder.flush(b"what has come"), encoder.message(b", and what has not"));
+    for last in [0x80, 0x00] {
+        let frame = masked(0x42 | last, &[&first[..], &rest].concat());
+        let mut server = deflate::server(chunks(), "");
+        let (now, later) = frame.split_at(6 + first.len());
+        assert_eq!(
+            common::feed(&mut server, now, &[usize::MAX]),
+            [Seen::BinaryPart(b"what has come".to_vec())]
+        );
+        let saw = common::feed(&mut server, later, &[usize::MAX]);
+        let end = b", and what has not".to_vec();
+        let is_last = last == 0x80;
+        assert_eq!(saw, [if is_last { Seen::Binary(end) } else { Seen::BinaryPart(end) }]);
+    }
+}
+
+#[test]
 fn chunks_come_as_they_arrive_and_cut_between_characters() {
     let said = "grüße, ".repeat(20_000);
     let mut encoder = Encoder::new(6, 15, true);

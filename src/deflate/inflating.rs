@@ -99,7 +99,6 @@ impl Inflating {
     /// Begins a message.
     pub(crate) fn begin(&mut self, is_text: bool) {
         self.message = Message::new(self.message.is_ready && self.goes_on(), is_text);
-        self.trim();
     }
 
     /// Gives back the buffer of a large message, once that is handed out: what follows may be small, and wait.

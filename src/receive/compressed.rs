@@ -78,11 +78,11 @@ impl ReceiveHalf {
         self.found = Some(Found { what: What::Inflated(kind), len, is_final: true });
         self.open = None;
         self.cold.announced = 0;
-        self.phase = Phase::Between;
+        self.phase = Phase::Inflated;
         Ok(Step::Found)
     }
 
-    /// All input is used up: unless a compressed message is under way nobody needs the decoder.
+    /// All input is used up, or a message begins: unless one is under way that is compressed nobody needs the decoder.
     pub(super) fn release_inflater(&mut self) {
         let is_needed = self.open.is_some() && self.frame.is_compressed;
         if let (false, Some(inflating)) = (is_needed, &mut self.inflating) {
@@ -90,7 +90,7 @@ impl ReceiveHalf {
         }
     }
 
-    /// A read has ended: what large messages have left behind need not stay.
+    /// A read has ended, or another message begins: what a large one has left behind need not stay.
     pub(super) fn trim(&mut self) {
         if let Some(inflating) = &mut self.inflating {
             inflating.trim();

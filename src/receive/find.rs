@@ -120,6 +120,11 @@ impl ReceiveHalf {
         self.cold.announced += header.len();
         let is_final = header.is_final();
         self.frame = Frame { missing: header.len(), mask, kind, is_final, is_compressed };
+        if self.phase == Phase::Inflated {
+            // The application may take long over this message.
+            self.release_inflater();
+            self.trim();
+        }
         self.phase = Phase::Payload;
         Ok(Step::GoOn)
     }

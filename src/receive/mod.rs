@@ -62,6 +62,9 @@ pub struct ReceiveHalf {
 enum Phase {
     /// No message is open, and a header comes next: the straight path is possible.
     Between,
+    /// A header comes next, behind a message that was inflated and has left its decoder and buffer: the straight
+    /// path does not look at these.
+    Inflated,
     /// A fragmented message is open, and a header comes next.
     Fragmented,
     /// A data frame's payload comes next.
