@@ -37,7 +37,7 @@ declare -A more=(
 declare -A hostile=(
     [framing]='framing utf8 close' [buffers]='framing' [deflate]='deflate' [handshake]='handshake'
 )
-quick[halves]="${quick[framing]} allocations buffers read_sizes relay" more[halves]=${more[framing]} hostile[halves]="${hostile[framing]} panics"
+quick[halves]="${quick[framing]} allocations buffers read_sizes relay" more[halves]=${more[framing]} hostile[halves]="${hostile[framing]} panics handlers"
 
 cargo mutants --version > /dev/null 2>&1 || cargo install cargo-mutants --locked
 topics=("$@")
@@ -96,7 +96,7 @@ for topic in "${topics[@]}"; do
     rm -rf "${work:?}/$topic"
     pass "$topic" "${quick[$topic]}"
     # shellcheck disable=SC2086 # words
-    pass "$topic" hostile ${hostile[$topic]}
+    pass "$topic" 'hostile hostile_resources_memory' ${hostile[$topic]}
     pass "$topic" "${more[$topic]}"
     if unexplained "$topic" | grep .; then
         echo "of $topic these survive, and .ci/mutants.txt does not explain them" >&2
