@@ -1,4 +1,5 @@
-//! Item 76 once more: applications that take long over a message, while nobody reads for their connections.
+//! Item 76 once more: applications that take long over a message, while nobody reads for their connections; and
+//! connections that have much to read, and wait for their turns.
 
 use sansock::tokio::WebSocket;
 use sansock::{Config, Event};
@@ -49,5 +50,30 @@ fn hostile_76_handlers_that_take_long_over_small_messages_keep_twice_what_has_co
     // From some KiB on it costs less to keep the buffers.
     for each in take_and_think(5000) {
         assert!(each <= 513 << 10, "{each}");
+    }
+}
+
+/// Whoever reads until others have their turn leaves them the room for that, too.
+#[test]
+fn hostile_76_connections_that_wait_for_their_next_turn_keep_no_room_to_read() {
+    let _guard = guard();
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    for (machine, encode, _) in ROLES {
+        // Each read brings many.
+        let message = encode(0x82, &[7; 1000]).repeat(100);
+        let peers: Box<[_]> = (0..=CONNECTIONS).map(|_| Endless::new(b"", &message, u64::MAX)).collect();
+        let flooded = |peer: &Endless| {
+            let mut socket = WebSocket::over(peer.clone(), machine(Config::default()));
+            while let Some(event) = poll_once(socket.next()) {
+                assert!(matches!(event, Ok(Some(Event::Binary(data))) if data.len() == 1000));
+            }
+            socket
+        };
+        // What the thread has for all connections is there already.
+        let _first = flooded(&peers[0]);
+        let (_all, bytes, _) = held(|| peers[1..].iter().map(flooded).collect::<Box<[_]>>());
+        let each = bytes / CONNECTIONS as isize;
+        assert!(each <= 4 << 10, "{each} bytes");
     }
 }
