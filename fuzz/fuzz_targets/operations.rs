@@ -387,10 +387,12 @@ impl World {
         if self.shares_spare {
             most += self.spare.capacity() as isize + QUEUES;
         }
-        for (side, peer) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
+        for (index, peer) in [(CLIENT, SERVER), (SERVER, CLIENT)] {
+            // A half that is apart, and behind a fork, hears of the end late.
+            let is_over = self.sides[index].is_ended() && self.sides[index].machine.send().is_closed();
             let peer = &self.sides[peer].sent;
-            most += 2 * self.sides[side].unfinished(peer) as isize;
-            if self.compresses && !self.sides[side].is_ended() {
+            most += 2 * self.sides[index].unfinished(peer) as isize;
+            if self.compresses && !is_over {
                 most += CODECS + 2 * peer.next_body().map_or(0, |body| body.bytes.len()) as isize;
             }
         }
