@@ -315,27 +315,24 @@ impl Sink {
         }
         let started = Instant::now();
         let state = std::mem::replace(&mut self.state, Sending::UNKNOWN);
-        match self.write_all(io, send, started) {
-            Ok(flushed) => {
-                self.state = state;
-                if flushed == Flushed::Some {
-                    // What waits for long takes no more memory than it needs.
-                    with_spare(|spare| send.return_buffer(spare));
-                }
-                Ok(flushed)
-            }
+        let flushed = match self.write_all(io, send, started) {
             Err(error) if is_would_block(&error) => {
-                self.state = state;
-                with_spare(|spare| send.return_buffer(spare));
                 let is_own = self.sliced && started.elapsed() + TICK >= SLICE;
                 if is_own { Ok(Flushed::Some) } else { Err(ErrorKind::WouldBlock.into()) }
             }
             Err(error) => {
                 send.output().clear();
                 self.state = Sending::broken(&error);
-                Err(error)
+                return Err(error);
             }
+            flushed => flushed,
+        };
+        self.state = state;
+        if !matches!(flushed, Ok(Flushed::All)) {
+            // What waits for long takes no more memory than it needs.
+            with_spare(|spare| send.return_buffer(spare));
         }
+        flushed
     }
 
     pub(super) fn state(&self) -> Sending {

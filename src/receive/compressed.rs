@@ -82,7 +82,8 @@ impl ReceiveHalf {
         Ok(Step::Found)
     }
 
-    /// All input is used up, or a message begins: unless one is under way that is compressed nobody needs the decoder.
+    /// All input is used up, or a message begins: unless one is under way that is compressed, nobody needs the
+    /// decoder.
     pub(super) fn release_inflater(&mut self) {
         let is_needed = self.open.is_some() && self.frame.is_compressed;
         if let (false, Some(inflating)) = (is_needed, &mut self.inflating) {
