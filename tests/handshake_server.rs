@@ -291,8 +291,16 @@ fn hostile_06_connection_tokens() {
     for values in good {
         drop(accept(with("Connection", values)));
     }
-    let bad =
-        [&["notupgrade"][..], &["up grade"], &["upgrade;q=1"], &["close"], &[""], &[], &["upgrade, \"x"]];
+    let bad = [
+        &["notupgrade"][..],
+        &["up grade"],
+        &["upgrade;q=1"],
+        &["close"],
+        &[""],
+        &[],
+        &["upgrade, \"x"],
+        &["x/y, upgrade"],
+    ];
     for values in bad {
         assert_eq!(reject(with("Connection", values)), HandshakeError::Connection, "{values:?}");
     }

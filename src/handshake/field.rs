@@ -42,9 +42,13 @@ pub(super) fn elements(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value.split(|&byte| byte == b',').map(trim)
 }
 
-/// Whether a list of tokens has `wanted` among them, in any case. A list with anything else than
-/// tokens has nothing.
-pub(super) fn names<'a>(values: impl Iterator<Item = &'a [u8]>, wanted: &str) -> bool {
+/// Whether a list has `wanted` among its elements, in any case. A list with anything else than such elements has
+/// nothing.
+pub(super) fn names<'a>(
+    values: impl Iterator<Item = &'a [u8]>,
+    is_element: fn(&[u8]) -> bool,
+    wanted: &str,
+) -> bool {
     let mut found = false;
     for element in values.flat_map(elements) {
         // RFC 9110 §5.6.1.2: "A recipient MUST parse and ignore a reasonable number of empty list
@@ -52,13 +56,24 @@ pub(super) fn names<'a>(values: impl Iterator<Item = &'a [u8]>, wanted: &str) ->
         if element.is_empty() {
             continue;
         }
-        // RFC 9110 §7.8: "protocol = protocol-name ["/" protocol-version]"
-        if !element.splitn(2, |&byte| byte == b'/').all(|part| token(part).is_some()) {
+        if !is_element(element) {
             return false;
         }
         found |= element.eq_ignore_ascii_case(wanted.as_bytes());
     }
     found
+}
+
+/// Whether this may stand in `Connection`.
+pub(super) fn is_option(element: &[u8]) -> bool {
+    // RFC 9110 §7.6.1: "connection-option = token"
+    token(element).is_some()
+}
+
+/// Whether this may stand in `Upgrade`.
+pub(super) fn is_protocol(element: &[u8]) -> bool {
+    // RFC 9110 §7.8: "protocol = protocol-name ["/" protocol-version]"
+    element.splitn(2, |&byte| byte == b'/').all(|part| token(part).is_some())
 }
 
 /// Header lines that the application adds to a head.

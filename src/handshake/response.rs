@@ -81,6 +81,9 @@ impl Response {
             }
             _ => {}
         }
+        // RFC 9110 §15.1 lets caches keep some of these, such as a 414; what one client did wrong is no answer to
+        // others.
+        response.lines.push("Cache-Control", "no-store");
         response.lines.push("Content-Type", "text/plain");
         Some(response.body(format!("{error}\n")))
     }

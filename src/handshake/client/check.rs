@@ -3,7 +3,7 @@
 use alloc::string::String;
 
 use crate::handshake::error::HandshakeError;
-use crate::handshake::field::{elements, names};
+use crate::handshake::field::{elements, is_option, names};
 use crate::handshake::head::{Headers, ResponseParts};
 
 /// Judges a 101: the subprotocol, if the server chose one. The extensions are left to
@@ -36,7 +36,11 @@ fn connection(headers: &Headers) -> Result<(), HandshakeError> {
     // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection| header field
     // doesn't contain a token that is an ASCII case-insensitive match for the value "Upgrade", the
     // client MUST _Fail the WebSocket Connection_."
-    if names(headers.all("connection"), "upgrade") { Ok(()) } else { Err(HandshakeError::ResponseConnection) }
+    if names(headers.all("connection"), is_option, "upgrade") {
+        Ok(())
+    } else {
+        Err(HandshakeError::ResponseConnection)
+    }
 }
 
 fn accepted(headers: &Headers, accept: &str) -> Result<(), HandshakeError> {

@@ -91,7 +91,8 @@ impl Handshake {
         let mut nonce = [0; 16];
         keys.fill_bytes(&mut nonce);
         let key = STANDARD.encode(nonce);
-        let max_body = config.max_head;
+        // No body is waited for without end, whatever the settings.
+        let max_body = config.max_head.min(u32::MAX as usize);
         let output = Output::from(request.to_head(&key, Negotiated::offer(&config).as_deref()));
         Handshake {
             intake: Intake::new(&config, usize::MAX, now),

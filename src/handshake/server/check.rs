@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::handshake::error::HandshakeError;
 use crate::handshake::extension;
-use crate::handshake::field::{elements, names, token};
+use crate::handshake::field::{elements, is_option, is_protocol, names, token};
 use crate::handshake::head::{Headers, RequestParts};
 use crate::handshake::uri::{Authority, Target};
 
@@ -72,7 +72,7 @@ fn upgrade(headers: &Headers) -> Result<(), HandshakeError> {
     // case-insensitive value."
     match headers.at_most_one("upgrade", HandshakeError::Upgrade)? {
         None => Err(HandshakeError::UpgradeMissing),
-        Some(value) if names([value].into_iter(), "websocket") => Ok(()),
+        Some(value) if names([value].into_iter(), is_protocol, "websocket") => Ok(()),
         Some(_) => Err(HandshakeError::Upgrade),
     }
 }
@@ -80,7 +80,11 @@ fn upgrade(headers: &Headers) -> Result<(), HandshakeError> {
 fn connection(headers: &Headers) -> Result<(), HandshakeError> {
     // RFC 6455 §4.2.1: "A |Connection| header field that includes the token "Upgrade", treated as an
     // ASCII case-insensitive value."
-    if names(headers.all("connection"), "upgrade") { Ok(()) } else { Err(HandshakeError::Connection) }
+    if names(headers.all("connection"), is_option, "upgrade") {
+        Ok(())
+    } else {
+        Err(HandshakeError::Connection)
+    }
 }
 
 fn version(headers: &Headers) -> Result<(), HandshakeError> {

@@ -196,7 +196,7 @@ fn responses() -> impl Strategy<Value = Case> {
     let start = start.prop_map(|(version, status, reason)| version + &status + &reason);
     let fields = (
         field("Upgrade", &["websocket", "WebSocket"], &["h2c", "websocket, h2c", ""]),
-        field("Connection", &["Upgrade", "keep-alive, UPGRADE"], &["close", "up grade"]),
+        field("Connection", &["Upgrade", "keep-alive, UPGRADE"], &["close", "up grade", "x/y, Upgrade"]),
         field("Sec-WebSocket-Accept", &*ANSWERS, &["", "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=", "AAAA"]),
         rare(1, "Sec-WebSocket-Protocol", &["v1.chat", "v2.chat"], &["V1.chat", "v1.chat, v2.chat", "", "x"]),
         rare(
@@ -247,6 +247,7 @@ fn judge_server(opened: &Opened) {
                 head.split("\r\n")
                     .any(|line| line == "Connection: close" || line == "Connection: close, Upgrade")
             );
+            assert!(head.contains("\r\nCache-Control: no-store\r\n"), "it is no answer to others");
             assert!(body.lines().count() <= 1, "there is one answer");
             assert_eq!(status == 426, answer.contains("\r\nSec-WebSocket-Version: 13\r\n"));
         }
