@@ -144,6 +144,10 @@ impl Output {
         self.flat.extend_from_slice(other.flat.get(from..).unwrap_or_default());
         other.flat.clear();
         other.head = 0;
+        // It may be long until there is as much again.
+        if other.flat.capacity() > KEPT {
+            other.flat = Vec::new();
+        }
     }
 
     /// How many bytes were written so far.

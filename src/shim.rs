@@ -9,7 +9,7 @@ use bytes::Buf;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use crate::handshake::client::{Refused, UrlError};
+use crate::handshake::client::{self, Outcome, Refused, UrlError};
 use crate::handshake::server::Accept;
 use crate::handshake::{HandshakeError, InvalidHeader, InvalidStatus, Response};
 use crate::{Config, Error as ConnectionError, Output, SendError, SendHalf, Spare};
@@ -113,6 +113,22 @@ pub(crate) fn internal_error() -> Result<Response, Error> {
     Ok(Response::new(500)?)
 }
 
+/// Whether the transport says that the peer has hung up: there is no more than what it has sent before.
+pub(crate) fn is_hung_up(error: &Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionReset};
+    matches!(error, Error::Io(error) if matches!(error.kind(), BrokenPipe | ConnectionReset))
+}
+
+/// What came of a client's handshake whose transport has failed: a refusal is better than that error, with as much
+/// of its body as there is.
+pub(crate) fn broken_off(handshake: &mut client::Handshake, error: io::Error) -> Result<Outcome, Error> {
+    handshake.handle_eof();
+    match handshake.poll() {
+        Ok(Some(outcome)) => Ok(outcome),
+        _ => Err(error.into()),
+    }
+}
+
 /// The process's pool of codecs.
 #[cfg(feature = "deflate")]
 static POOL: std::sync::LazyLock<crate::deflate::Pool> = std::sync::LazyLock::new(Default::default);
@@ -178,7 +194,7 @@ impl Sending {
 /// transport that ended it, before we had anything to say about that.
 pub(crate) fn end_of(sending: Sending, send: &SendHalf) -> Error {
     match sending.check() {
-        Err(error) if send.close_sent().is_none() => Error::Io(error),
+        Err(error) if !send.has_said_close() => Error::Io(error),
         _ => Error::Send(SendError::Closed),
     }
 }

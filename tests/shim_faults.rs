@@ -16,11 +16,12 @@ use std::time::Duration;
 use io::Step::{self, Later, Move, Never};
 use io::{Peer, config, duplex, guard, poll_once, server_machine};
 use opening::{GOOD, head};
+use sansock::handshake::client::ClientRequest;
 use sansock::handshake::server::Accept;
 use sansock::handshake::{HandshakeError, Response};
 use sansock::tokio as asynchronous;
 use sansock::tokio::Error;
-use sansock::{Config, Error as Failure, Timer, blocking};
+use sansock::{Config, Error as Failure, SendError, Timer, blocking};
 use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::yield_now;
@@ -35,6 +36,10 @@ fn is_given_up<T>(outcome: &Result<T, Error>) -> bool {
 
 fn is_io<T>(outcome: &Result<T, Error>, kind: ErrorKind) -> bool {
     matches!(outcome, Err(Error::Io(error)) if error.kind() == kind)
+}
+
+fn is_late(outcome: &Result<(), Error>) -> bool {
+    matches!(outcome, Err(Error::Handshake(HandshakeError::TimedOut)))
 }
 
 fn patiently<T>(mut call: impl FnMut() -> Result<T, Error>) -> Result<T, Error> {
@@ -153,6 +158,45 @@ async fn what_a_client_does_after_a_refusal_is_no_error() {
     }
 }
 
+/// A server need not read all of a request that it refuses, nor end the connection in peace.
+#[tokio::test(start_paused = true)]
+async fn hostile_55_a_refusal_stands_though_the_transport_breaks_behind_it() {
+    const ANSWER: &[u8] = b"HTTP/1.1 401 x\r\nContent-Length: 5000\r\n\r\nlog in";
+    let _guard = guard();
+    let request = || ClientRequest::new("ws://example.com/").unwrap();
+    let is_refused = |outcome: Result<(), Error>| match outcome {
+        Err(Error::Refused(refused)) => refused.status() == 401 && refused.body() == b"log in",
+        _ => false,
+    };
+    for (fails_to_write, kind) in [
+        (true, ErrorKind::BrokenPipe),
+        (true, ErrorKind::ConnectionReset),
+        (false, ErrorKind::ConnectionReset),
+    ] {
+        let transport = |answer| {
+            let (near, far) = duplex(WIDE);
+            near.push(answer);
+            if fails_to_write {
+                far.next_writes(&[Step::Fail(kind)]);
+                near.end();
+            } else {
+                far.next_reads(&[Move(WIDE), Step::Fail(kind)]);
+            }
+            far
+        };
+        // What is no answer yet is none.
+        for (answer, is_there) in [(ANSWER, true), (ANSWER.split_at(10).0, false)] {
+            let connecting = asynchronous::connect_over(transport(answer), request(), Config::default());
+            let outcome = connecting.await.map(drop);
+            let blocked = blocking::connect_over(transport(answer), request(), Config::default()).map(drop);
+            for outcome in [outcome, blocked] {
+                let is_right = if is_there { is_refused(outcome) } else { is_io(&outcome, kind) };
+                assert!(is_right, "{fails_to_write} {kind} {is_there}");
+            }
+        }
+    }
+}
+
 /// The application's mistake is the news, not that the client has gone.
 #[tokio::test]
 async fn a_subprotocol_that_was_not_offered_is_said_also_if_the_client_is_gone() {
@@ -202,6 +246,28 @@ impl AsyncWrite for Flood {
     }
 }
 
+/// With no limit of a head's length there is still the one of its time.
+#[tokio::test]
+async fn hostile_84_a_handshake_has_its_deadline_though_there_is_always_something_to_read() {
+    let _guard = guard();
+    let patient = || {
+        config(|config| {
+            (config.max_head, config.max_headers) = (usize::MAX, usize::MAX);
+            config.handshake_timeout = SHORT;
+        })
+    };
+    let outcome = asynchronous::accept(Flood(b"GET / HTTP/1.1\r\nX: "), patient()).await;
+    assert!(is_late(&outcome.map(drop)));
+    let connect = |answer| {
+        let request = ClientRequest::new("ws://example.com/").unwrap();
+        asynchronous::connect_over(Flood(answer), request, patient())
+    };
+    assert!(is_late(&connect(b"HTTP/1.1 101 x\r\nX: ").await.map(drop)));
+    // What came of a body is better than an error.
+    let outcome = connect(b"HTTP/1.1 403 x\r\nContent-Length: 99999999999999\r\n\r\n").await;
+    assert!(matches!(outcome, Err(Error::Refused(refused)) if !refused.body().is_empty()));
+}
+
 #[tokio::test(start_paused = true)]
 async fn hostile_38_a_refused_client_that_floods_lets_other_tasks_have_their_turns() {
     let _guard = guard();
@@ -237,4 +303,29 @@ async fn a_server_that_cannot_be_reached_in_time_is_the_same_error_in_both_shims
     assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::TimedOut))), "{outcome:?}");
     let outcome = asynchronous::connect(&url, short).await;
     assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::TimedOut))), "{outcome:?}");
+}
+
+#[test]
+fn an_error_has_the_kind_that_code_for_transports_looks_for() {
+    let kinds = [
+        (Error::Connection(Failure::TimedOut(Timer::Pong)), ErrorKind::TimedOut),
+        (Error::Connection(Failure::UnexpectedEof), ErrorKind::UnexpectedEof),
+        (Error::Connection(Failure::InvalidUtf8), ErrorKind::InvalidData),
+        (Error::Handshake(HandshakeError::TimedOut), ErrorKind::TimedOut),
+        (Error::Handshake(HandshakeError::UnexpectedEof), ErrorKind::UnexpectedEof),
+        (Error::Handshake(HandshakeError::Key), ErrorKind::InvalidData),
+        (Error::Send(SendError::Closed), ErrorKind::BrokenPipe),
+        (Error::Send(SendError::ControlTooLong), ErrorKind::InvalidInput),
+        (Error::ProtocolNotOffered, ErrorKind::InvalidInput),
+        (Error::Secure, ErrorKind::Unsupported),
+        (Error::Io(ErrorKind::WouldBlock.into()), ErrorKind::WouldBlock),
+    ];
+    for (error, kind) in kinds {
+        let words = error.to_string();
+        let error = std::io::Error::from(error);
+        assert_eq!((error.kind(), error.to_string()), (kind, words));
+    }
+    // One of the transport's stays what it was.
+    let error = std::io::Error::from(Error::Io(std::io::Error::from_raw_os_error(110)));
+    assert_eq!(error.raw_os_error(), Some(110));
 }

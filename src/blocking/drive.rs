@@ -192,6 +192,8 @@ pub(super) fn read<Io: Transport>(
         }
         Err(error) => {
             receive.handle_eof();
+            // There was no event before, so this is the end of the conversation: it is to be told at once.
+            let _ = receive.advance();
             return Err(error);
         }
     }

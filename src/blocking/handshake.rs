@@ -69,26 +69,43 @@ where
     let limit = config.handshake_timeout;
     let mut handshake =
         client::Handshake::new(request, shim::with_pool(config), shim::seed()?, Timestamp::EPOCH);
-    write_within(limit, &mut io, handshake.output())?;
-    loop {
-        match handshake.poll()? {
-            Some(Outcome::Established(established)) => {
-                clock.restore(&io)?;
-                return Ok(WebSocket::over(io, established.into_connection(Timestamp::EPOCH)));
-            }
-            Some(Outcome::Refused(refused)) => return Err(Error::Refused(Box::new(refused))),
-            None => {}
-        }
-        let deadline = handshake.poll_timeout();
-        match clock.read(&mut io, handshake.buffer(), deadline)? {
-            Read::Bytes => {}
-            Read::End => handshake.handle_eof(),
-            Read::Deadline => handshake.handle_timeout(clock.now()),
+    let written = match write_within(limit, &mut io, handshake.output()) {
+        // A server need not read a request that it refuses: its answer may be there.
+        Err(error) if !shim::is_hung_up(&error) => return Err(error),
+        written => written,
+    };
+    match (written, answer(&mut io, &mut handshake, &clock)) {
+        (_, Ok(Outcome::Refused(refused))) => Err(Error::Refused(Box::new(refused))),
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+        (Ok(()), Ok(Outcome::Established(established))) => {
+            clock.restore(&io)?;
+            Ok(WebSocket::over(io, established.into_connection(Timestamp::EPOCH)))
         }
     }
 }
 
-/// Accepts a client's request, whatever it asks for.
+/// Waits for the server's answer.
+fn answer(
+    io: &mut impl Transport,
+    handshake: &mut client::Handshake,
+    clock: &HeadClock,
+) -> Result<Outcome, Error> {
+    loop {
+        if let Some(outcome) = handshake.poll()? {
+            return Ok(outcome);
+        }
+        let deadline = handshake.poll_timeout();
+        match clock.read(io, handshake.buffer(), deadline) {
+            Ok(Read::Bytes) => {}
+            Ok(Read::End) => handshake.handle_eof(),
+            Ok(Read::Deadline) => handshake.handle_timeout(clock.now()),
+            Err(error) => return shim::broken_off(handshake, error),
+        }
+    }
+}
+
+/// Accepts a client's request, whatever it asks for, and whatever web page has made it: to look at that, see
+/// [`accept_request`] and [`Request::origin`].
 ///
 /// Fails if it is no WebSocket request, or is not complete within [`Config::handshake_timeout`]. The
 /// client is told why by the HTTP status, and has 2 s to hang up. The transport must block, as for

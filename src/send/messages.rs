@@ -245,7 +245,7 @@ impl SendHalf {
             State::Between => Ok(kind.opcode()),
             State::Open(open, _) if open == kind => Ok(OpCode::Continuation),
             State::Open(..) => Err(SendError::KindMismatch),
-            State::Closed | State::Broken => Err(SendError::Closed),
+            State::Closed | State::Over | State::Broken => Err(SendError::Closed),
         }
     }
 

@@ -64,14 +64,16 @@ struct Held {
     left_out: usize,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
     /// No message is open.
     Between,
     /// A fragmented message is open, and `true` if it is compressed.
     Open(Kind, bool),
-    /// A Close frame was sent, if it could be: only pongs follow, while the receiving half asks for them.
+    /// A Close frame was sent: only pongs follow, while the receiving half asks for them.
     Closed,
+    /// The conversation is over without one: nothing follows.
+    Over,
     /// Nobody knows what the transport has taken: nothing follows.
     Broken,
 }
@@ -152,11 +154,12 @@ impl SendHalf {
             Order::Ping => self.ask(),
             Order::Close(code) => self.queue_close_once(Some(code)),
             Order::Finish(last) => {
-                if let Last::Close(code) = last {
-                    self.queue_close_once(code);
-                }
                 // What is queued stays: a peer that has ended its side may still read.
-                self.state = State::Closed;
+                match last {
+                    Last::Close(code) => self.queue_close_once(code),
+                    Last::Stop if self.is_closed() => {}
+                    Last::Stop => self.state = State::Over,
+                }
                 self.deflating = None;
                 self.pong = None;
             }
@@ -200,7 +203,7 @@ impl SendHalf {
     /// Whether a Close frame was sent, or the conversation is over: nothing more can be sent.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        matches!(self.state, State::Closed | State::Broken)
+        matches!(self.state, State::Closed | State::Over | State::Broken)
     }
 
     /// Says that the transport takes no more just now, or needs none, and gives back memory that
@@ -260,7 +263,7 @@ impl SendHalf {
             }
         }
         if other.is_closed() && !self.is_closed() {
-            self.state = if other.state == State::Broken { State::Broken } else { State::Closed };
+            self.state = other.state;
             self.close_sent.clone_from(&other.close_sent);
             self.deflating = None;
         }
@@ -270,6 +273,12 @@ impl SendHalf {
     /// What the Close frame that was sent said.
     pub(crate) fn close_sent(&self) -> Option<CloseFrame> {
         self.close_sent.as_deref().copied()
+    }
+
+    /// Whether a Close frame was sent, be it one that says nothing.
+    #[cfg(feature = "std")]
+    pub(crate) fn has_said_close(&self) -> bool {
+        self.state == State::Closed
     }
 
     fn check_open(&self) -> Result<(), SendError> {

@@ -223,6 +223,8 @@ pub(super) fn poll_input<Io: AsyncRead + Unpin>(
         }
         Poll::Ready(Err(error)) => {
             receive.handle_eof();
+            // There was no event before, so this is the end of the conversation: it is to be told at once.
+            let _ = receive.advance();
             return Poll::Ready(Err(error));
         }
     }

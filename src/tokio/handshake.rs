@@ -56,25 +56,43 @@ where
     let limit = config.handshake_timeout;
     let mut handshake =
         client::Handshake::new(request, shim::with_pool(config), shim::seed()?, Timestamp::EPOCH);
-    write_within(limit, &mut io, handshake.output()).await?;
-    loop {
-        match handshake.poll()? {
-            Some(Outcome::Established(established)) => {
-                return Ok(WebSocket::over(io, established.into_connection(Timestamp::EPOCH)));
-            }
-            Some(Outcome::Refused(refused)) => return Err(Error::Refused(Box::new(refused))),
-            None => {}
-        }
-        let deadline = handshake.poll_timeout();
-        match poll_fn(|cx| poll_read(cx, &mut io, handshake.buffer(), &mut clock, deadline)).await? {
-            Read::Bytes => {}
-            Read::End => handshake.handle_eof(),
-            Read::Deadline => handshake.handle_timeout(clock.now()),
+    let written = match write_within(limit, &mut io, handshake.output()).await {
+        // A server need not read a request that it refuses: its answer may be there.
+        Err(error) if !shim::is_hung_up(&error) => return Err(error),
+        written => written,
+    };
+    match (written, answer(&mut io, &mut handshake, &mut clock).await) {
+        (_, Ok(Outcome::Refused(refused))) => Err(Error::Refused(Box::new(refused))),
+        (Err(error), _) | (Ok(()), Err(error)) => Err(error),
+        (Ok(()), Ok(Outcome::Established(established))) => {
+            Ok(WebSocket::over(io, established.into_connection(Timestamp::EPOCH)))
         }
     }
 }
 
-/// Accepts a client's request, whatever it asks for.
+/// Waits for the server's answer.
+async fn answer<Io: AsyncRead + Unpin>(
+    io: &mut Io,
+    handshake: &mut client::Handshake,
+    clock: &mut Clock,
+) -> Result<Outcome, Error> {
+    let mut turn = Turn::default();
+    loop {
+        if let Some(outcome) = handshake.poll()? {
+            return Ok(outcome);
+        }
+        let deadline = handshake.poll_timeout();
+        match poll_fn(|cx| poll_read(cx, io, handshake.buffer(), clock, &mut turn, deadline)).await {
+            Ok(Read::Bytes) => {}
+            Ok(Read::End) => handshake.handle_eof(),
+            Ok(Read::Deadline) => handshake.handle_timeout(clock.now()),
+            Err(error) => return shim::broken_off(handshake, error),
+        }
+    }
+}
+
+/// Accepts a client's request, whatever it asks for, and whatever web page has made it: to look at that, see
+/// [`accept_request`] and [`Request::origin`].
 ///
 /// Fails if it is no WebSocket request, or is not complete within [`Config::handshake_timeout`]. The
 /// client is told why by the HTTP status, and has 2 s to hang up.
@@ -94,7 +112,7 @@ where
     Io: AsyncRead + AsyncWrite + Unpin,
 {
     let mut io = io;
-    let mut clock = Clock::new();
+    let (mut clock, mut turn) = (Clock::new(), Turn::default());
     let limit = config.handshake_timeout;
     let mut handshake = server::Handshake::new(shim::with_pool(config), Timestamp::EPOCH);
     loop {
@@ -104,7 +122,9 @@ where
             Err(rejection) => return Ok(Incoming { io, limit, outcome: Err(Box::new(rejection)) }),
         }
         let deadline = handshake.poll_timeout();
-        match poll_fn(|cx| poll_read(cx, &mut io, handshake.buffer(), &mut clock, deadline)).await? {
+        match poll_fn(|cx| poll_read(cx, &mut io, handshake.buffer(), &mut clock, &mut turn, deadline))
+            .await?
+        {
             Read::Bytes => {}
             Read::End => handshake.handle_eof(),
             Read::Deadline => handshake.handle_timeout(clock.now()),
@@ -221,16 +241,21 @@ enum Read {
     Deadline,
 }
 
+/// Who always has something to say must not keep others waiting, nor outlast the deadline.
 fn poll_read<Io: AsyncRead + Unpin>(
     cx: &mut Context<'_>,
     io: &mut Io,
     input: &mut std::vec::Vec<u8>,
     clock: &mut Clock,
+    turn: &mut Turn,
     deadline: Option<Timestamp>,
 ) -> Poll<io::Result<Read>> {
-    input.reserve(HEAD_READ);
-    if let Poll::Ready(len) = poll_append(io, cx, input, HEAD_READ) {
-        return Poll::Ready(len.map(|len| if len == 0 { Read::End } else { Read::Bytes }));
+    if turn.poll(cx, 0).is_ready() {
+        input.reserve(HEAD_READ);
+        if let Poll::Ready(len) = poll_append(io, cx, input, HEAD_READ)? {
+            turn.take(len);
+            return Poll::Ready(Ok(if len == 0 { Read::End } else { Read::Bytes }));
+        }
     }
     ready!(clock.poll(cx, deadline));
     Poll::Ready(Ok(Read::Deadline))

@@ -259,6 +259,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
                 with_spare(|spare| send.return_buffer(spare));
                 return Poll::Pending;
             }
+            let ended = receive.is_ended();
             let read = poll_input(&mut self.io, cx, receive, &self.clock, &mut self.turn);
             // What was received will be answered; and if nothing was, nothing will. Small answers need no
             // large buffer, which would be kept for as long as the application takes.
@@ -270,11 +271,7 @@ impl<Io: AsyncRead + AsyncWrite + Unpin> WebSocket<Io> {
             });
             if let Poll::Ready(read) = read {
                 // Once the conversation is over, a reset is as good an end as any.
-                return Poll::Ready(if self.connection.is_ended() {
-                    Ok(())
-                } else {
-                    read.map_err(Error::Io)
-                });
+                return Poll::Ready(if ended { Ok(()) } else { read.map_err(Error::Io) });
             }
         } else {
             with_spare(|spare| self.connection.return_buffers(spare));

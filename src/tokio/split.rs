@@ -172,11 +172,13 @@ impl<R: AsyncRead + Unpin, W: AsyncWrite + Unpin> Reader<R, W> {
                 with_spare(|spare| self.receive.pause(spare));
                 return Poll::Pending;
             }
+            let ended = self.receive.is_ended();
             let read = poll_input(&mut self.io, cx, &mut self.receive, &self.clock, &mut self.turn);
             if let Poll::Ready(read) = read {
                 // What was read may answer a Close frame that was sent meanwhile.
                 self.note_close_sent();
-                return Poll::Ready(if self.receive.is_ended() { Ok(()) } else { read.map_err(Error::Io) });
+                // Once the conversation is over, a reset is as good an end as any.
+                return Poll::Ready(if ended { Ok(()) } else { read.map_err(Error::Io) });
             }
         }
         ready!(self.clock.poll(cx, self.receive.poll_timeout()));

@@ -70,10 +70,21 @@ fn hostile_76_connections_that_wait_for_their_next_turn_keep_no_room_to_read() {
             }
             socket
         };
+        let flooded_half = |peer: &Endless| {
+            let socket = WebSocket::over(peer.clone(), machine(Config::default()));
+            let (mut reader, writer) = socket.split_with(|io| (io.clone(), io));
+            while let Some(event) = poll_once(reader.next()) {
+                assert!(matches!(event, Ok(Some(Event::Binary(data))) if data.len() == 1000));
+            }
+            (reader, writer)
+        };
         // What the thread has for all connections is there already.
         let _first = flooded(&peers[0]);
         let (_all, bytes, _) = held(|| peers[1..].iter().map(flooded).collect::<Box<[_]>>());
-        let each = bytes / CONNECTIONS as isize;
-        assert!(each <= 4 << 10, "{each} bytes");
+        let (_halves, of_halves, _) = held(|| peers[1..].iter().map(flooded_half).collect::<Box<[_]>>());
+        for each in [bytes, of_halves] {
+            let each = each / CONNECTIONS as isize;
+            assert!(each <= 4 << 10, "{each} bytes");
+        }
     }
 }

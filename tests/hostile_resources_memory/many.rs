@@ -12,9 +12,9 @@ use sansock::handshake::server::{self, Accept};
 use sansock::tokio as shim;
 use sansock::{Config, Connection, Timestamp, blocking};
 
-use crate::common::{Seen, binary, drain, events, give, masked};
+use crate::common::{Seen, binary, drain, events, give, masked, plain};
 use crate::counting::{HELD, held};
-use crate::io::{End, config, duplex, guard};
+use crate::io::{End, client_machine, config, duplex, guard, poll_once};
 use crate::{ROLES, runtime};
 
 const NOW: Timestamp = Timestamp::EPOCH;
@@ -289,5 +289,47 @@ fn hostile_79_half_open_handshakes_over_blocking_sockets() {
     });
     for handshake in handshakes.collect::<Vec<_>>() {
         assert_eq!(handshake.join().unwrap(), HandshakeError::TimedOut);
+    }
+}
+
+#[test]
+fn hostile_76_hundreds_of_halves_at_rest() {
+    let _guard = guard();
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let message = plain(0x82, &[7; 1000]);
+    let transport = || {
+        let (near, far) = duplex(100_000);
+        near.push(&message);
+        (near, far)
+    };
+    // As large as the transport is in memory once all has passed.
+    let heard = |near: End| {
+        assert!(near.pull(100_000).len() > 5000);
+        near
+    };
+    let tokio_halves = || {
+        let (near, far) = transport();
+        let socket = shim::WebSocket::over(far, client_machine(Config::default()));
+        let (mut reader, mut writer) = socket.split_with(|io| (io.clone(), io));
+        poll_once(writer.send(vec![7; 5000])).unwrap().unwrap();
+        assert!(poll_once(reader.recv()).unwrap().unwrap().is_some());
+        assert!(poll_once(reader.recv()).is_none());
+        (heard(near), reader, writer)
+    };
+    let blocking_halves = || {
+        let (near, far) = transport();
+        let socket = blocking::WebSocket::over(far, client_machine(Config::default()));
+        let (mut reader, mut writer) = socket.split_with(|io| (io.clone(), io));
+        writer.send(vec![7; 5000]).unwrap();
+        assert!(reader.recv().unwrap().is_some());
+        assert!(reader.recv().is_err());
+        (heard(near), reader, writer)
+    };
+    let _first = (tokio_halves(), blocking_halves());
+    let (_halves, of_tokio, _) = held(|| (0..SOCKETS).map(|_| tokio_halves()).collect::<Box<[_]>>());
+    let (_halves, of_blocking, _) = held(|| (0..SOCKETS).map(|_| blocking_halves()).collect::<Box<[_]>>());
+    for each in [of_tokio, of_blocking].map(|bytes| bytes / SOCKETS as isize) {
+        assert!(each <= 24 << 10, "{each} bytes, of which the transport has some");
     }
 }

@@ -8,7 +8,7 @@ use sansock::{Config, Connection, Message, blocking, tokio};
 
 use crate::common::drain;
 use crate::counting::held;
-use crate::io::{config, guard, poll_once};
+use crate::io::{client_machine, config, guard, poll_once};
 use crate::transport::Endless;
 use crate::{ROLES, runtime};
 
@@ -284,5 +284,42 @@ fn hostile_80_an_application_that_never_polls_stops_its_peer_in_the_kernel() {
             runtime.block_on(::tokio::task::yield_now());
         });
         assert!(kept <= 4 << 10, "{kept}");
+    }
+}
+
+/// What goes behind a message that is stuck is copied to where that one waits.
+#[test]
+fn hostile_77_a_writer_keeps_no_room_for_what_it_has_left_behind_a_stuck_message() {
+    const SOCKETS: isize = 20;
+    let _guard = guard();
+    let runtime = runtime();
+    let _entered = runtime.enter();
+    let large = || vec![7; 1 << 20];
+    let tokio_halves = || {
+        let peer = Endless::silent();
+        let socket = tokio::WebSocket::over(peer.clone(), client_machine(Config::default()));
+        let (reader, mut writer) = socket.split_with(|io| (io.clone(), io));
+        assert!(poll_once(writer.send(large())).is_none());
+        assert!(poll_once(writer.send(large())).is_none());
+        let peer = peer.takes(usize::MAX);
+        while poll_once(writer.flush()).is_none() {}
+        assert!(peer.written() > 2 << 20);
+        (reader, writer)
+    };
+    let blocking_halves = || {
+        let peer = Endless::silent();
+        let socket = blocking::WebSocket::over(peer.clone(), client_machine(Config::default()));
+        let (reader, mut writer) = socket.split_with(|io| (io.clone(), io));
+        assert!(writer.send(large()).is_err());
+        assert!(writer.send(large()).is_err());
+        let peer = peer.takes(usize::MAX);
+        while writer.flush().is_err() {}
+        assert!(peer.written() > 2 << 20);
+        (reader, writer)
+    };
+    let (_halves, of_tokio, _) = held(|| (0..SOCKETS).map(|_| tokio_halves()).collect::<Box<[_]>>());
+    let (_halves, of_blocking, _) = held(|| (0..SOCKETS).map(|_| blocking_halves()).collect::<Box<[_]>>());
+    for bytes in [of_tokio, of_blocking] {
+        assert!(bytes - SPARE <= SOCKETS * (100 << 10), "{bytes} bytes");
     }
 }

@@ -78,6 +78,7 @@ fn hostile_55_a_reset_in_each_state_of_a_blocking_socket() {
             reset_in(state, role, near);
             let end = socket.recv();
             assert!(is_right(state, &end), "{role:?} {state:?} {end:?}");
+            assert!(socket.closed().is_some(), "{role:?} {state:?}");
             // It stays at its end, and says how it came there.
             let again = socket.recv();
             let closes = matches!(state, State::Closing | State::Closed);
@@ -110,6 +111,7 @@ async fn hostile_55_a_reset_in_each_state_of_a_tokio_socket() {
             reset_in(state, role, near);
             let end = socket.recv().await;
             assert!(is_right(state, &end), "{role:?} {state:?} {end:?}");
+            assert!(socket.closed().is_some(), "{role:?} {state:?}");
             let again = socket.recv().await;
             let closes = matches!(state, State::Closing | State::Closed);
             match again {
@@ -235,7 +237,11 @@ fn hostile_55_a_reset_while_a_write_of_a_blocking_socket_is_stalled() {
 
         let (near, far) = tcp();
         let (mut reader, mut writer) = blocking::WebSocket::over(far, machine(role)).split().unwrap();
-        let reading = thread::spawn(move || reader.recv());
+        let reading = thread::spawn(move || {
+            let read = reader.recv();
+            assert!(reader.closed().is_some(), "{read:?}");
+            read
+        });
         let resetting = thread::spawn(move || reset_after_some(near));
         let written = writer.send(vec![7; LARGE]);
         resetting.join().unwrap();
@@ -265,6 +271,7 @@ async fn hostile_55_a_reset_while_a_write_of_a_tokio_socket_is_stalled() {
         let (socket, resetting) = pair();
         let (mut reader, mut writer) = socket.split();
         let (read, written) = tokio::join!(reader.recv(), writer.send(vec![7; LARGE]));
+        assert!(reader.closed().is_some(), "{read:?}");
         resetting.await.unwrap();
         let end = format!("{role:?} {read:?} {written:?}");
         assert!(is_end_of_both(read, written), "{end}");
