@@ -287,6 +287,82 @@ fn a_read_is_short_while_output_waits() {
 }
 
 #[test]
+fn a_read_is_short_while_the_transport_holds_output_back() {
+    let _guard = guard();
+    let (_peer, end) = Peer::client(WIDE);
+    end.hold_back();
+    end.next_flushes(&[Later]);
+    let patient = config(|c| c.ping_interval = None);
+    let mut socket = WebSocket::over(end.clone(), server_machine(patient));
+    socket.connection_mut().text("taken, and not on its way").unwrap();
+    assert!(now(socket.next()).is_none());
+    let timeouts = end.log(|log| log.timeouts.clone());
+    assert!(matches!(timeouts[..], [Some(short)] if short <= Duration::from_secs(1)), "{timeouts:?}");
+}
+
+#[test]
+fn a_read_is_long_again_once_all_output_has_left() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(10);
+    let mut socket = server(end.clone());
+    socket.connection_mut().text("longer than the transport takes").unwrap();
+    assert!(now(socket.next()).is_none());
+    while socket.connection().buffered() > 0 {
+        peer.end.pull(10);
+        assert!(now(socket.next()).is_none());
+    }
+    let timeouts = end.log(|log| log.timeouts.clone());
+    let [second, long] = [1, 10].map(Duration::from_secs);
+    assert!(
+        matches!(timeouts[..], [Some(first), .., Some(last)] if first <= second && last >= long),
+        "{timeouts:?}"
+    );
+}
+
+#[test]
+fn a_wait_without_a_timeout_of_the_application_ends_at_the_deadlines() {
+    let _guard = guard();
+    let (_peer, end) = Peer::client(WIDE);
+    let mut socket = server(end.clone());
+    assert!(now(socket.next()).is_none());
+    socket.set_timeout(None).unwrap();
+    assert!(now(socket.next()).is_none());
+    let timeouts = end.log(|log| log.timeouts.clone());
+    let keepalive = Duration::from_secs(20);
+    assert!(
+        matches!(timeouts[..], [Some(before), Some(after)] if before.max(after) <= keepalive),
+        "{timeouts:?}"
+    );
+}
+
+#[test]
+fn output_that_moves_is_a_sign_of_life_to_a_flush() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(10);
+    let zero = config(|c| (c.ping_interval, c.pong_timeout) = (Some(Duration::ZERO), Duration::ZERO));
+    let mut socket = WebSocket::over(end, server_machine(zero));
+    socket.connection_mut().text("longer than the transport takes").unwrap();
+    // Each call looks at the clock once, and finds that it is time for another ping or for its answer.
+    let flushed = patiently(|| {
+        peer.end.pull(10);
+        socket.flush()
+    });
+    assert!(flushed.is_ok(), "{flushed:?}");
+}
+
+#[test]
+fn a_close_with_a_reason_that_is_too_long_does_nothing() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = server(end);
+    let outcome = socket.close(CloseCode::NORMAL, &"x".repeat(124));
+    assert!(matches!(outcome, Err(Error::Send(SendError::ControlTooLong))), "{outcome:?}");
+    assert_eq!(peer.hear(), []);
+    socket.send("it goes on").unwrap();
+    assert_eq!(peer.hear(), [text("it goes on")]);
+}
+
+#[test]
 fn what_came_before_a_write_error_is_not_lost_and_no_flush_lies() {
     let _guard = guard();
     let (mut peer, end) = Peer::client(WIDE);

@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use common::{Seen, binary, text};
-use io::Step::{Later, Panic};
+use common::{Seen, binary, masked, text};
+use io::Step::{Later, Move, Panic};
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, server_machine};
 use sansock::blocking::{Error, Reader, Transport, WebSocket, Writer};
 use sansock::{CloseCode, Config, Connection, Endpoint, Error as Failure, Event, Message, SendError, Timer};
@@ -186,6 +186,59 @@ fn a_pong_that_would_block_leaves_though_the_writer_is_never_used() {
 }
 
 #[test]
+fn what_was_queued_before_the_split_leaves_though_the_writer_is_never_used() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end, server_machine(Config::default()));
+    socket.connection_mut().text("queued").unwrap();
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    assert!(now(reader.next()).is_none());
+    assert_eq!(peer.hear(), [text("queued")]);
+}
+
+#[test]
+fn a_pong_that_the_transport_holds_back_is_flushed_though_the_writer_is_never_used() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    end.hold_back();
+    end.next_flushes(&[Later, Later]);
+    let (mut reader, _writer) = halves(end);
+    peer.ping(b"?");
+    assert!(matches!(reader.next(), Ok(Some(Event::Ping(b"?")))));
+    for _ in 0..2 {
+        assert!(now(reader.next()).is_none());
+    }
+    assert_eq!(peer.hear(), [Seen::Pong(b"?".into())]);
+}
+
+#[test]
+fn a_reader_waits_in_slices_though_it_has_no_deadline() {
+    let _guard = guard();
+    let (_peer, end) = Peer::client(WIDE);
+    let machine = server_machine(config(|c| c.ping_interval = None));
+    let (mut reader, _writer) = WebSocket::over(end.clone(), machine).split_with(|io| (io.clone(), io));
+    assert!(now(reader.next()).is_none());
+    let timeouts = end.log(|log| log.timeouts.clone());
+    assert!(matches!(*timeouts, [Some(slice)] if slice <= Duration::from_secs(1)), "{timeouts:?}");
+}
+
+#[test]
+fn who_closes_in_answer_to_a_message_before_the_split_has_begun() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end, server_machine(Config::default()));
+    peer.send("that was all");
+    assert!(socket.ready().unwrap());
+    let (_, send) = socket.connection_mut().poll_with_send().unwrap().unwrap();
+    send.close(CloseCode::NORMAL, "").unwrap();
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    peer.end.end();
+    assert!(reader.recv().unwrap().is_none());
+    assert_eq!(reader.closed().unwrap().began, Endpoint::Local);
+    assert_eq!(peer.hear(), [Seen::End]);
+}
+
+#[test]
 fn a_close_that_left_before_the_split_is_not_said_twice() {
     let _guard = guard();
     let (mut peer, end) = Peer::client(WIDE);
@@ -291,6 +344,19 @@ fn the_peers_close_makes_the_writer_fail() {
 }
 
 #[test]
+fn a_writer_hears_of_the_peers_close_though_the_reply_could_not_leave() {
+    let _guard = guard();
+    for close in [close_of_a_client(), masked(0x88, b"")] {
+        let (peer, end) = Peer::client(WIDE);
+        let (mut reader, mut writer) = halves(end);
+        peer.end.push(&close);
+        peer.end.reset();
+        assert!(reader.recv().unwrap().is_none());
+        assert!(matches!(writer.send("late"), Err(Error::Send(SendError::Closed))), "{close:?}");
+    }
+}
+
+#[test]
 fn the_writers_close_has_a_deadline_though_the_reader_waits_already() {
     let _guard = guard();
     let (_near, mut reader, mut writer) = tcp(server_machine(config(|c| c.close_timeout = SHORT)));
@@ -314,6 +380,23 @@ fn a_keepalive_ping_that_leaves_is_no_sign_of_life() {
     });
     let (_silent, mut reader, _writer) = tcp(server_machine(short));
     assert!(matches!(reader.recv(), Err(Error::Connection(Failure::TimedOut(Timer::Pong)))));
+}
+
+#[test]
+fn output_that_moves_is_a_sign_of_life_to_the_reader() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let zero = config(|c| {
+        (c.ping_interval, c.pong_timeout, c.close_timeout) =
+            (Some(Duration::ZERO), Duration::ZERO, Duration::ZERO);
+    });
+    let mut socket = WebSocket::over(end.clone(), server_machine(zero));
+    socket.connection_mut().binary(&[7; 1000]).unwrap();
+    // Some in each flush until all of that has left, and then whatever comes.
+    end.next_writes(&[Move(10), Later].repeat(101));
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    assert!(matches!(reader.next(), Err(Error::Connection(Failure::TimedOut(Timer::Pong)))));
+    assert_eq!(peer.hear().first(), Some(&binary(&[7; 1000])));
 }
 
 /// The reading side of a transport. While a read waits, the writer closes and the peer answers.

@@ -13,11 +13,11 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use common::text;
-use io::Step::{Fail, Later, Move};
+use io::Step::{Fail, Later, Move, Zero};
 use io::{End, Peer, Step, client_machine, config, duplex, guard, poll_once, server_machine, tcp};
-use sansock::blocking::{Error, Transport, WebSocket, accept, connect_over};
-use sansock::handshake::HandshakeError;
+use sansock::blocking::{Error, Transport, WebSocket, accept, accept_request, connect_over};
 use sansock::handshake::client::ClientRequest;
+use sansock::handshake::{HandshakeError, Response};
 use sansock::{CloseCode, Config, Error as Failure, Timer, tokio as asynchronous};
 
 const WIDE: usize = usize::MAX;
@@ -25,6 +25,11 @@ const WIDE: usize = usize::MAX;
 fn is_io<T>(result: Result<T, Error>, kind: ErrorKind) -> bool {
     matches!(result, Err(Error::Io(error)) if error.kind() == kind)
 }
+
+/// What a client asks for.
+const REQUEST: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
 fn request() -> ClientRequest {
     ClientRequest::new("ws://example.com/").unwrap()
@@ -60,6 +65,45 @@ fn a_request_that_would_block_is_an_error_of_the_transport() {
     near.next_writes(&[Later]);
     assert!(is_io(connect_over(near, request(), Config::default()), ErrorKind::WouldBlock));
     assert!(far.pull(WIDE).is_empty());
+}
+
+#[test]
+fn a_transport_that_takes_nothing_of_a_request_has_failed() {
+    let _guard = guard();
+    let (near, _far) = duplex(WIDE);
+    near.next_writes(&[Zero]);
+    assert!(is_io(connect_over(near, request(), Config::default()), ErrorKind::WriteZero));
+}
+
+/// A whole head has come, which begins like this.
+fn assert_heard(end: &End, start: &str) {
+    let heard = String::from_utf8(end.pull(WIDE)).unwrap();
+    assert!(heard.starts_with(start) && heard.ends_with("\r\n\r\n"), "{heard}");
+}
+
+#[test]
+fn a_handshake_leaves_nothing_that_the_transport_holds_back() {
+    let _guard = guard();
+    let holding_back = |input: &[u8]| {
+        let (near, far) = duplex(WIDE);
+        near.push(input);
+        near.end();
+        far.hold_back();
+        (near, far)
+    };
+    let (near, far) = holding_back(REQUEST);
+    accept(far, Config::default()).unwrap();
+    assert_heard(&near, "HTTP/1.1 101 ");
+
+    let (near, far) = holding_back(REQUEST);
+    let incoming = accept_request(far, Config::default()).unwrap();
+    incoming.reject(Response::new(403).unwrap()).unwrap();
+    assert_heard(&near, "HTTP/1.1 403 ");
+
+    let (near, far) = holding_back(b"");
+    let outcome = connect_over(far, request(), Config::default());
+    assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::UnexpectedEof))), "{outcome:?}");
+    assert_heard(&near, "GET / HTTP/1.1\r\n");
 }
 
 /// A transport whose peer says this, ends its side, and never takes anything: each write waits for its timeout.
@@ -112,9 +156,7 @@ fn a_request_that_nobody_takes_is_given_up_in_time() {
 fn an_answer_that_nobody_takes_is_given_up_in_time() {
     let _guard = guard();
     let short = config(|c| (c.handshake_timeout, c.ping_interval) = (Duration::from_millis(40), None));
-    let input = b"GET / HTTP/1.1\r\nHost: example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-        Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
-    let outcome = accept(Stuck { input, ..Stuck::default() }, short).map(drop);
+    let outcome = accept(Stuck { input: REQUEST, ..Stuck::default() }, short).map(drop);
     assert!(matches!(outcome, Err(Error::Handshake(HandshakeError::TimedOut))), "{outcome:?}");
 }
 

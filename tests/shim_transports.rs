@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use bytes::{Buf, BufMut};
 use common::Seen;
-use io::{End, Peer, client_machine, config, duplex, guard, server_machine};
+use io::{End, Peer, client_machine, config, duplex, guard, server_machine, tcp};
 use opening::{GOOD, NOW, client, head, read_head, response_with};
 use sansock::handshake::HandshakeError;
 use sansock::handshake::client::{ClientRequest, Outcome};
@@ -138,6 +138,48 @@ fn section_4_1_nothing_is_sent_before_the_answer() {
     let mut connection = established.into_connection(NOW);
     connection.handle_timeout(NOW + Duration::from_secs(1));
     assert!(connection.output().has_remaining(), "now it may, and does");
+}
+
+#[tokio::test]
+async fn a_stream_that_a_shim_opens_delays_no_small_write() {
+    let _guard = guard();
+    let (listener, address) = listen();
+    let url = format!("ws://{address}/");
+    let serving = thread::spawn(move || {
+        [(); 2].map(|()| blocking::accept(listener.accept().unwrap().0, Config::default()).unwrap())
+    });
+    let socket = asynchronous::connect(&url, Config::default()).await.unwrap();
+    assert!(socket.io().nodelay().unwrap());
+    let socket = blocking::connect(&url, Config::default()).unwrap();
+    assert!(socket.io().nodelay().unwrap());
+    serving.join().unwrap();
+}
+
+/// Both ends of a stream that had these timeouts before the blocking handshake.
+fn opened(timeout: Option<Duration>) -> [blocking::WebSocket<TcpStream>; 2] {
+    let (near, far) = tcp();
+    for io in [&near, &far] {
+        io.set_read_timeout(timeout).unwrap();
+        io.set_write_timeout(timeout).unwrap();
+    }
+    let serving = thread::spawn(move || blocking::accept(far, Config::default()).unwrap());
+    let request = ClientRequest::new("ws://example.com/").unwrap();
+    let client = blocking::connect_over(near, request, Config::default()).unwrap();
+    [client, serving.join().unwrap()]
+}
+
+#[test]
+fn a_blocking_handshake_gives_the_stream_its_timeouts_back() {
+    let _guard = guard();
+    // Where the application has no timeout for writes, each has a slice of time. Its own is longer than what a
+    // handshake sets.
+    let [slice, own] = [1, 20].map(|seconds| Some(Duration::from_secs(seconds)));
+    for (given, write) in [(None, slice), (own, own)] {
+        for socket in opened(given) {
+            assert_eq!(socket.io().read_timeout().unwrap(), given);
+            assert_eq!(socket.io().write_timeout().unwrap(), write);
+        }
+    }
 }
 
 /// Whether a blocking call has come to the end of the conversation; if not, it would block.

@@ -11,12 +11,14 @@
 mod common;
 mod io;
 
+use std::future::poll_fn;
 use std::io::ErrorKind;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use common::{Seen, binary, masked, text};
 use futures_util::{SinkExt, StreamExt};
-use io::Step::{Fail, Later, Move, Zero};
+use io::Step::{Fail, Later, Move, Never, Zero};
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, fitting, guard, poll_once, server_machine};
 use sansock::tokio::{Error, WebSocket};
 use sansock::{CloseCode, Config, Endpoint, Error as Failure, Event, Message, SendError, Timer, Violation};
@@ -147,6 +149,24 @@ async fn hostile_77_feed_waits_for_a_slow_reader_in_bounded_memory() {
     }
     assert_eq!(taken + peer.end.pull(WIDE).len(), 7 * 10_004);
     assert!(poll_once(socket.feed("room")).is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_room_as_soon_as_no_more_waits_than_the_mark_says() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(1 << 10);
+    let mut socket = WebSocket::over(end, server_machine(config(|c| c.output_high_water = 64 << 10)));
+    for _ in 0..7 {
+        socket.feed(vec![0; 10_000]).await.unwrap();
+    }
+    assert!(poll_once(socket.room()).is_none());
+    let mut has_room = false;
+    while !has_room {
+        peer.end.pull(WIDE);
+        has_room = poll_once(socket.room()).is_some();
+        assert_eq!(has_room, !socket.connection().is_above_high_water());
+    }
+    assert!(socket.connection().buffered() > 60_000);
 }
 
 #[tokio::test(start_paused = true)]
@@ -311,6 +331,35 @@ async fn a_writer_that_is_stuck_is_timed_out() {
     let mut socket = server(end);
     let sent = socket.send(vec![0; 64 << 10]).await;
     assert!(is_failure(sent, Failure::TimedOut(Timer::Pong)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_the_last_of_what_had_to_wait_is_there() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(1 << 10);
+    let mut socket = server(end);
+    let start = Instant::now();
+    let waiting = tokio::spawn(async move {
+        socket.send(vec![0; 1500]).await.unwrap();
+        all(&mut socket).await.1
+    });
+    sleep(Duration::from_secs(39)).await;
+    peer.end.pull(WIDE);
+    assert!(is_failure(waiting.await.unwrap(), Failure::TimedOut(Timer::Pong)));
+    // From then on: until the ping, for its answer, and for the peer to hang up.
+    assert_eq!(start.elapsed().as_secs(), 39 + 20 + 20 + 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reason_that_is_too_long_closes_nothing() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = server(end);
+    let closed = poll_once(socket.close(CloseCode::NORMAL, &"x".repeat(124)));
+    assert!(matches!(closed, Some(Err(Error::Send(SendError::ControlTooLong)))));
+    assert_eq!(peer.hear(), []);
+    socket.send("still open").await.unwrap();
+    assert_eq!(peer.hear(), [text("still open")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -497,6 +546,27 @@ async fn a_stream_and_a_sink_converse_and_close() {
         };
         tokio::join!(serve, talk);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_flush_ends_wakes_the_sink_that_waits_for_it() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    end.next_flushes(&[Never]);
+    let stream = Arc::new(Mutex::new(server(end)));
+    let sink = Arc::clone(&stream);
+    sink.lock().unwrap().start_send_unpin("x".into()).unwrap();
+    let flushing = tokio::spawn(poll_fn(move |cx| sink.lock().unwrap().poll_flush_unpin(cx)));
+    // The clock goes on when no task can.
+    sleep(Duration::from_secs(1)).await;
+    assert!(!flushing.is_finished());
+    peer.send("go");
+    let message = poll_fn(|cx| stream.lock().unwrap().poll_next_unpin(cx)).await;
+    assert!(matches!(message, Some(Ok(message)) if message == "go".into()));
+    sleep(Duration::from_secs(1)).await;
+    assert!(flushing.is_finished(), "nobody woke the sink");
+    flushing.await.unwrap().unwrap();
+    assert_eq!(peer.hear(), [text("x")]);
 }
 
 #[tokio::test(start_paused = true)]

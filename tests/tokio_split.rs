@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
-use common::{Seen, binary, text};
+use common::{Seen, binary, masked, text};
 use io::Step::{Never, Panic};
 use io::{End, Peer, SCRIPTS, client_machine, config, duplex, guard, poll_once, server_machine};
 use sansock::handshake::client::ClientRequest;
@@ -23,7 +23,7 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf, ReadHalf, WriteHa
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, yield_now};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 const WIDE: usize = usize::MAX;
 
@@ -144,6 +144,108 @@ async fn a_close_that_left_before_the_split_is_not_said_twice() {
     assert!(reader.recv().await.unwrap().is_none());
     assert!(peer.end.pull(WIDE).is_empty());
     assert_eq!(reader.closed().unwrap().sent.unwrap().reason(), "bye");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_closed_through_the_sending_half_before_the_split_has_begun() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end, server_machine(Config::default()));
+    socket.connection_mut().halves().1.close(CloseCode::NORMAL, "bye").unwrap();
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    assert!(poll_once(reader.recv()).is_none());
+    // It hangs up without a Close frame of its own.
+    assert!(peer.end.pull(WIDE).starts_with(b"\x88"));
+    peer.end.end();
+    assert!(reader.recv().await.unwrap().is_none());
+    let report = reader.closed().unwrap();
+    assert!(report.began == Endpoint::Local && !report.clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_queued_before_the_split_leaves_though_the_writer_is_never_used() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let mut socket = WebSocket::over(end, server_machine(Config::default()));
+    socket.connection_mut().text("queued").unwrap();
+    let (mut reader, _writer) = socket.split_with(|io| (io.clone(), io));
+    assert!(poll_once(reader.next()).is_none());
+    assert_eq!(peer.hear(), [text("queued")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_writer_that_moves_keeps_its_reader_from_timing_out() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(1 << 10);
+    let (mut reader, mut writer) = halves(end);
+    let writing = tokio::spawn(async move { writer.send(vec![0; 64 << 10]).await });
+    let reading = tokio::spawn(async move { reader.recv().await });
+    while !writing.is_finished() {
+        sleep(Duration::from_secs(15)).await;
+        peer.end.pull(WIDE);
+    }
+    writing.await.unwrap().unwrap();
+    assert!(!reading.is_finished());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reader_whose_flush_ends_wakes_the_writer_that_waits_for_it() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    end.next_flushes(&[Never]);
+    let (mut reader, mut writer) = halves(end);
+    let writing = tokio::spawn(async move { writer.send("x").await });
+    settle().await;
+    assert!(!writing.is_finished());
+    peer.send("go");
+    assert_eq!(reader.recv().await.unwrap(), Some("go".into()));
+    settle().await;
+    assert!(writing.is_finished(), "nobody woke the writer");
+    writing.await.unwrap().unwrap();
+    assert_eq!(peer.hear(), [text("x")]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reader_ends_the_transport_behind_all_that_was_sent() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(10);
+    let (mut reader, mut writer) = halves(end);
+    assert!(poll_once(writer.send("longer than the transport takes")).is_none());
+    peer.close();
+    assert!(poll_once(reader.next()).is_none());
+    assert!(!peer.end.is_ended());
+    let mut bytes = Vec::new();
+    while !peer.end.is_ended() {
+        bytes.extend(peer.end.pull(WIDE));
+        assert!(poll_once(reader.next()).is_none());
+    }
+    peer.end.give_back(&bytes);
+    assert_eq!(peer.hear(), [text("longer than the transport takes"), Seen::End]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reset_after_the_close_is_quiet() {
+    let _guard = guard();
+    let (mut peer, end) = Peer::client(WIDE);
+    let (mut reader, _writer) = halves(end);
+    peer.close();
+    peer.end.reset();
+    assert!(reader.recv().await.unwrap().is_none());
+    assert!(reader.closed().unwrap().clean);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_writer_hears_of_the_close_and_not_of_a_reset_behind_it() {
+    let _guard = guard();
+    // With a code, and without a body.
+    for body in [&b"\x03\xe8"[..], b""] {
+        let (peer, end) = Peer::client(WIDE);
+        let (mut reader, mut writer) = halves(end);
+        peer.end.push(&masked(0x88, body));
+        peer.end.reset();
+        assert!(reader.recv().await.unwrap().is_none());
+        assert!(matches!(writer.send("late").await, Err(Error::Send(SendError::Closed))), "{body:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -550,7 +652,7 @@ async fn what_came_while_the_application_was_busy_keeps_halves_from_idling() {
         let request = "?".repeat(len);
         peer.send(&*request);
         assert_eq!(Seen::from(reader.next().await.unwrap().unwrap()), text(&request));
-        tokio::time::sleep(Duration::from_secs(100)).await;
+        sleep(Duration::from_secs(100)).await;
         writer.send("done").await.unwrap();
         assert_eq!(peer.hear(), [text("done")]);
     }
