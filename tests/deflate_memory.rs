@@ -17,15 +17,20 @@ mod counting;
 #[path = "common/deflate.rs"]
 mod deflate;
 
+use std::net::{TcpListener, TcpStream};
+use std::thread;
+use std::time::Duration;
+
 use bytes::BufMut;
 use common::{masked, plain};
 use counting::{HELD, PEAK, assert_steady, held};
 use deflate::Encoder;
+use futures_util::FutureExt;
 use sansock::deflate::{Deflate, Offer, Pool, WindowBits, accept};
 use sansock::handshake::client::ClientRequest;
 use sansock::handshake::server::Accept;
 use sansock::tokio::{accept_request, connect_over};
-use sansock::{Config, Connection, Error, Event, Prepared, Timestamp};
+use sansock::{Config, Connection, Error, Event, Prepared, Timestamp, blocking};
 
 const NOW: Timestamp = Timestamp::EPOCH;
 
@@ -253,27 +258,46 @@ fn hostile_74_a_window_grows_with_what_has_passed() {
 fn the_preset_for_many_connections_keeps_what_its_documentation_says() {
     let mut deflate = Deflate::for_many_connections();
     deflate.pool = Some(Pool::default());
-    let (mut client, mut server) = pair(&Config::default(), &deflate);
-    for seed in 0..5 {
-        echo(&mut client, &mut server, &words(seed, 20_000));
+    // These fill the pool.
+    let _first: Vec<_> = (0..20).map(|seed| talked(seed, &deflate)).collect();
+    let held_by_each = |pair: &dyn Fn(usize) -> (Connection, Connection)| {
+        let (_pairs, kept, _) = held(|| (0..100).map(pair).collect::<Vec<_>>());
+        kept as usize / 200
+    };
+    let on_top = held_by_each(&|seed| talked(seed, &deflate))
+        - held_by_each(&|_| {
+            let config = Config::default();
+            (Connection::client(config.clone(), [7; 32], NOW), Connection::server(config, NOW))
+        });
+    assert!(on_top <= (8 << 10) + 600, "{on_top}");
+}
+
+#[test]
+fn codecs_take_what_the_documentation_says() {
+    for (mut deflate, compressor, decoder) in
+        [(Deflate::default(), 372, 47), (Deflate::for_many_connections(), 162, 47)]
+    {
+        let settings = (deflate.send_window, deflate.memory_level);
+        deflate.pool = Some(Pool::default());
+        (deflate.send_takeover, deflate.receive_takeover) = (false, false);
+        let (mut client, mut server) = pair(&Config::default(), &deflate);
+        let text = words(1, 100);
+        let (frame, made, _) = held(|| {
+            client.text(&text).unwrap();
+            let mut frame = vec![];
+            frame.put(client.output());
+            rest(&mut client);
+            frame
+        });
+        assert_eq!((made + 512) >> 10, compressor, "KiB to compress with {settings:?}");
+        let ((), made, _) = held(|| {
+            server.input().put_slice(&frame);
+            server.handle_input(NOW);
+            assert!(matches!(server.poll_event(), Ok(Some(Event::Text(received))) if *received == *text));
+            rest(&mut server);
+        });
+        assert_eq!((made + 512) >> 10, decoder, "KiB to inflate with {settings:?}");
     }
-    let plain = held(|| Connection::server(Config::default(), NOW)).1;
-    let (connections, kept, _) = held(|| {
-        let mut connections = Vec::with_capacity(100);
-        for _ in 0..100 {
-            let (mut client, mut server) = pair(&Config::default(), &deflate);
-            for seed in 0..5 {
-                echo(&mut client, &mut server, &words(seed, 20_000));
-            }
-            connections.push(server);
-        }
-        connections
-    });
-    drop(connections);
-    // The pool may have grown to its capacity meanwhile.
-    let pool = 16 * (167_000 + 48_500);
-    let each = (kept as usize - pool.min(kept as usize)) / 100;
-    assert!(each <= (8 << 10) + 600 + size_of::<Connection>() + plain as usize, "{each}");
 }
 
 #[test]
@@ -403,17 +427,65 @@ fn the_shims_have_a_pool_for_connections_that_name_none() {
             let (mut client, mut server) = (client.unwrap(), server.unwrap());
             for i in 0..10 {
                 let text = words(i, 1000);
-                let before = PEAK.replace(HELD.get());
+                // Both are at rest.
+                assert!(client.recv().now_or_never().is_none());
+                assert!(server.recv().now_or_never().is_none());
+                let (held, before) = (HELD.get(), PEAK.replace(HELD.get()));
                 client.send(text.clone()).await.unwrap();
                 assert_eq!(server.recv().await.unwrap(), Some(text.as_str().into()));
                 server.send(text.clone()).await.unwrap();
                 assert_eq!(client.recv().await.unwrap(), Some(text.as_str().into()));
-                let peak = PEAK.get() - HELD.get();
+                let peak = PEAK.get() - held;
                 assert!(i == 0 || peak < 200 << 10, "a codec was made: {peak}");
                 PEAK.set(before);
             }
         }
     });
+}
+
+/// Says something, and hears it again, some times, and rests before each.
+fn talk(mut socket: blocking::WebSocket<TcpStream>) {
+    for i in 0..10 {
+        let text = words(i, 1000);
+        socket.set_timeout(Some(Duration::from_millis(1))).unwrap();
+        assert!(socket.recv().is_err(), "nothing comes of itself");
+        socket.set_timeout(None).unwrap();
+        let (held, before) = (HELD.get(), PEAK.replace(HELD.get()));
+        socket.send(text.clone()).unwrap();
+        assert_eq!(socket.recv().unwrap(), Some(text.as_str().into()));
+        let peak = PEAK.get() - held;
+        assert!(i == 0 || peak < 200 << 10, "a codec was made: {peak}");
+        PEAK.set(before);
+    }
+}
+
+/// The other end.
+fn echo_all(mut socket: blocking::WebSocket<TcpStream>) {
+    while let Ok(Some(message)) = socket.recv() {
+        socket.send(message).unwrap();
+    }
+}
+
+#[test]
+fn the_blocking_shim_has_a_pool_for_connections_that_name_none() {
+    let mut config = Config::default();
+    config.deflate = Some(Deflate::default());
+    for (server_talks, names) in [(false, false), (true, false), (true, true)] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let near = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (serve, call): (fn(_), fn(_)) = if server_talks { (talk, echo_all) } else { (echo_all, talk) };
+        let serving = thread::spawn({
+            let config = config.clone();
+            move || {
+                let accept = if names { Accept::new().deflate(Deflate::default()) } else { Accept::new() };
+                let incoming = blocking::accept_request(listener.accept().unwrap().0, config).unwrap();
+                serve(incoming.accept(accept).unwrap());
+            }
+        });
+        let request = ClientRequest::new("ws://example.com/").unwrap();
+        call(blocking::connect_over(near, request, config.clone()).unwrap());
+        serving.join().unwrap();
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Codecs that connections share.
 //!
-//! A codec is large: 370 KiB to compress with a window of 15 bits, 47 KiB to inflate. So no connection
+//! A codec is large: 372 KiB to compress with a window of 15 bits, 47 KiB to inflate. So no connection
 //! keeps one. It borrows it for a message and gives it back; between messages it has only the window's
 //! content, if it takes that over. A codec that nobody else has needed meanwhile still knows that
 //! content, and goes on at once; another one is told. A compressor that was another connection's is made
