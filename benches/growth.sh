@@ -40,15 +40,33 @@ while read -r name number; do
   names+=("$name")
 done < <("$program" --list)
 cases=("${@:-${names[@]}}")
+for case in "${cases[@]}"; do
+  [[ -v least[$case] ]] || die "no case is named $case"
+done
+
+# As many at once as there are processors: the counts are the same.
+export program
+export -f count die
+declare -A counted
+while read -r case number instructions; do
+  counted[$case $number]=$instructions
+done < <(
+  for case in "${cases[@]}"; do
+    number=${least[$case]}
+    printf '%s %d\n' "$case" 0 "$case" "$number" "$case" $((10 * number))
+  done | xargs --max-procs="$(nproc)" --max-lines=1 bash -c 'counted=$(count "$@") && echo "$@" "$counted"' count
+)
 
 passed=0 failed=0
 printf '%-32s %9s %14s %14s %7s\n' case count 'instructions' 'for ten times' ratio
 for case in "${cases[@]}"; do
-  number=${least[$case]-}
-  [[ -n $number ]] || die "no case is named $case"
-  start=$(count "$case" 0)
-  few=$(($(count "$case" "$number") - start))
-  many=$(($(count "$case" $((10 * number))) - start))
+  number=${least[$case]}
+  for count in 0 "$number" $((10 * number)); do
+    [[ -v counted[$case $count] ]] || die "$case was not counted"
+  done
+  start=${counted[$case 0]}
+  few=$((counted[$case $number] - start))
+  many=$((counted[$case $((10 * number))] - start))
   if ((1000 * many > most_ratio * few)); then
     verdict=OVER failed=$((failed + 1))
   elif ((1000 * many < least_ratio * few)); then

@@ -48,22 +48,20 @@ program=$(cargo bench --bench instructions --no-run --message-format=json |
 [[ -x $program ]] || die "cargo did not say where the program is"
 tools="$(rustc --version), $(valgrind --version), $(getconf GNU_LIBC_VERSION)"
 
-# Sets $instructions and $messages.
+# Says how many messages were sent, and in how many instructions.
 count() { # CASE MESSAGES
   local said
   said=$(valgrind --tool=callgrind --callgrind-out-file=/dev/null \
     "$program" --case "$1" --messages "$2" 2>&1) || die "$1 failed: $said"
-  messages=$(sed -n 's/^\([0-9][0-9]*\)$/\1/p' <<<"$said")
-  instructions=$(sed -n 's/.*Collected : //p' <<<"$said")
+  sed -nE 's/^([0-9]+)$/\1/p; s/.*Collected : //p' <<<"$said"
 }
 
-# Sets $now, in tenths of an instruction for a message.
+# Says how many tenths of an instruction a message takes.
 count_per_message() { # CASE
-  local before_messages before_instructions
-  count "$1" "$short"
-  before_messages=$messages before_instructions=$instructions
-  count "$1" "$long"
-  now=$((10 * (instructions - before_instructions) / (messages - before_messages)))
+  local few many
+  mapfile -t few < <(count "$1" "$short")
+  mapfile -t many < <(count "$1" "$long")
+  echo "$1" $((10 * (many[1] - few[1]) / (many[0] - few[0])))
 }
 
 tenths() { # NUMBER
@@ -72,9 +70,15 @@ tenths() { # NUMBER
 
 mapfile -t cases < <("$program" --list)
 declare -A counted bound
-for case in "${cases[@]}"; do
-  count_per_message "$case"
+# As many at once as there are processors: the counts are the same.
+export program short long
+export -f count count_per_message die
+while read -r case now; do
   counted[$case]=$now
+done < <(printf '%s\n' "${cases[@]}" |
+  xargs --max-procs="$(nproc)" --max-lines=1 bash -c 'count_per_message "$@"' count_per_message)
+for case in "${cases[@]}"; do
+  [[ -v counted[$case] ]] || die "$case was not counted"
 done
 
 if $bless; then
