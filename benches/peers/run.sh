@@ -222,7 +222,7 @@ for part in inmem wire idle syscalls; do
     if wants "$part"; then "$part"; fi
 done
 if [ -z "$quick" ]; then
-    python3 report.py
+    python3 report.py --results "$out"
 else
     python3 report.py --results "$out" --into "$out"
 fi

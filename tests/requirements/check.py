@@ -2,9 +2,9 @@
 """Checks that each requirement of the RFCs names tests that exist, or says why it is not ours.
 
     tests/requirements/check.py              the tests that are named exist
-    tests/requirements/check.py --rfc DIR    besides: each sentence with a keyword of RFC 2119 in DIR/rfc6455.txt
-                                             (sections 3 to 11) and DIR/rfc7692.txt (from section 4 on) has its row,
-                                             and each row is such a sentence
+    tests/requirements/check.py --rfc DIR    besides: each sentence with MUST, SHALL, SHOULD, REQUIRED or
+                                             RECOMMENDED in DIR/rfc6455.txt (sections 3 to 11) and DIR/rfc7692.txt
+                                             (from section 4 on) has its row, and each row is such a sentence
 """
 
 import argparse
