@@ -49,7 +49,7 @@ export program
 export -f count die
 declare -A counted
 while read -r case number instructions; do
-  counted[$case $number]=$instructions
+  counted[$case.$number]=$instructions
 done < <(
   for case in "${cases[@]}"; do
     number=${least[$case]}
@@ -62,11 +62,11 @@ printf '%-32s %9s %14s %14s %7s\n' case count 'instructions' 'for ten times' rat
 for case in "${cases[@]}"; do
   number=${least[$case]}
   for count in 0 "$number" $((10 * number)); do
-    [[ -v counted[$case $count] ]] || die "$case was not counted"
+    [[ -v counted[$case.$count] ]] || die "$case was not counted"
   done
-  start=${counted[$case 0]}
-  few=$((counted[$case $number] - start))
-  many=$((counted[$case $((10 * number))] - start))
+  start=${counted[$case.0]}
+  few=$((counted[$case.$number] - start))
+  many=$((counted[$case.$((10 * number))] - start))
   if ((1000 * many > most_ratio * few)); then
     verdict=OVER failed=$((failed + 1))
   elif ((1000 * many < least_ratio * few)); then
