@@ -35,7 +35,7 @@ declare -A more=(
 )
 # Of the hostile inputs, those whose names have one of these.
 declare -A hostile=(
-    [framing]='framing utf8 close' [buffers]='framing' [deflate]='deflate' [handshake]='handshake'
+    [framing]='framing utf8 close' [buffers]='framing stuck' [deflate]='deflate' [handshake]='handshake'
 )
 quick[halves]="${quick[framing]} allocations buffers read_sizes relay" more[halves]=${more[framing]} hostile[halves]="${hostile[framing]} panics handlers"
 

@@ -317,6 +317,8 @@ fn hostile_07_upgrade() {
         &["websocket/13"],
         &[""],
         &["h2c"],
+        &["websocket, h2 c"],
+        &["websocket, h2c/"],
         &["websocket", "websocket"],
     ] {
         assert_eq!(reject(with("Upgrade", values)), HandshakeError::Upgrade, "{values:?}");
