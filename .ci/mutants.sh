@@ -27,7 +27,7 @@ declare -A quick=(
 )
 declare -A more=(
     [framing]='allocations blocking_shim deflate_negotiation deflate_receive deflate_send handshake_client
-        handshake_server relay shim_faults tokio_memory tokio_shim'
+        handshake_server relay shim_faults tokio_memory tokio_shim tokio_split'
     [buffers]='blocking_shim deflate_receive offer relay section_5_framing shim_faults streaming_memory tokio_memory
         tokio_shim tokio_split'
     [deflate]='deflate_differential deflate_memory deflate_shims'

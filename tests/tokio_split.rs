@@ -235,6 +235,20 @@ async fn a_reset_after_the_close_is_quiet() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_writer_that_has_closed_hears_of_that_and_not_of_a_reset_before_the_answer() {
+    let _guard = guard();
+    let (peer, end) = Peer::client(1);
+    let (mut reader, mut writer) = halves(end);
+    assert!(poll_once(writer.close(CloseCode::NORMAL, "")).is_none());
+    peer.end.reset();
+    assert!(
+        matches!(reader.recv().await, Err(Error::Io(error)) if error.kind() == ErrorKind::ConnectionReset)
+    );
+    assert!(reader.recv().await.unwrap().is_none());
+    assert!(matches!(writer.flush().await, Err(Error::Send(SendError::Closed))));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_writer_hears_of_the_close_and_not_of_a_reset_behind_it() {
     let _guard = guard();
     // With a code, and without a body.
