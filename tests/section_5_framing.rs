@@ -195,6 +195,19 @@ fn section_5_5_2_every_ping_is_answered_by_a_half_whose_output_is_appended_elsew
     }
 }
 
+#[test]
+fn section_5_4_control_frames_of_a_fork_go_between_the_fragments_of_a_message() {
+    let (_, mut send) = server().split();
+    let mut answers = send.fork();
+    send.fragment("a").unwrap();
+    answers.ping(b"?").unwrap();
+    send.append(&mut answers).unwrap();
+    send.last_fragment("b").unwrap();
+    let waits = send.buffered();
+    let expected = [plain(0x01, b"a"), plain(0x89, b"?"), plain(0x80, b"b")].concat();
+    assert_eq!(send.output().copy_to_bytes(waits)[..], expected);
+}
+
 /// A frame as it is on the wire.
 struct Frame {
     first: u8,

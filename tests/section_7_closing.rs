@@ -426,3 +426,16 @@ fn section_5_5_1_a_fork_sends_no_second_close_frame() {
     let waits = wire.buffered();
     assert_eq!(wire.output().copy_to_bytes(waits)[..], plain(0x8a, b"?"));
 }
+
+#[test]
+fn section_5_5_1_nothing_is_appended_behind_a_close_frame() {
+    let (_, mut send) = server().split();
+    let mut wire = send.fork();
+    wire.close(CloseCode::NORMAL, "").unwrap();
+    // Nothing waits, and so nothing is lost; but that opens nothing again.
+    wire.append(&mut send).unwrap();
+    send.text("late").unwrap();
+    assert_eq!(wire.append(&mut send), Err(SendError::Closed));
+    let waits = wire.buffered();
+    assert_eq!(wire.output().copy_to_bytes(waits)[..], plain(0x88, &1000u16.to_be_bytes()));
+}

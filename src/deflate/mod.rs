@@ -73,10 +73,10 @@ pub use pool::Pool;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Deflate {
-    /// How much time to spend on compressing: 0 for none, 9 for the most. Default 2: by `cargo bench --bench deflate -- level`
-    /// it takes a quarter to three quarters of the time of zlib's usual 6, for messages that are longer by
-    /// a quarter to two fifths; 1 takes a tenth to a half of the time of 2, but makes what does not shrink
-    /// longer by up to an eighth. More counts as 9.
+    /// How much time to spend on compressing: 0 for none, 9 for the most. Default 2: by
+    /// `cargo bench --bench deflate -- level` it takes a quarter to three quarters of the time of zlib's usual 6, for
+    /// messages that are longer by a quarter to two fifths; 1 takes a tenth to a half of the time of 2, but makes what
+    /// does not shrink longer by up to an eighth. More counts as 9.
     pub level: u8,
     /// How much memory a compressor has besides its window, 1 to 9. Default 8, as in zlib. What is beyond
     /// counts as the nearest.
