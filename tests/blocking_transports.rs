@@ -144,6 +144,67 @@ impl Transport for Stuck {
     }
 }
 
+/// A transport whose timeouts pass early, as those of a kernel do whose clock lags behind and then jumps.
+#[derive(Default)]
+struct Hasty {
+    read_timeout: Cell<Option<Duration>>,
+    write_timeout: Cell<Option<Duration>>,
+}
+
+impl Read for Hasty {
+    fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+        thread::sleep(self.read_timeout.get().unwrap() / 5 * 3);
+        Err(ErrorKind::WouldBlock.into())
+    }
+}
+
+impl Write for Hasty {
+    fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+        thread::sleep(self.write_timeout.get().unwrap() / 5 * 3);
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Transport for Hasty {
+    fn set_read_timeout(&self, timeout: Option<Duration>) -> std::io::Result<()> {
+        self.read_timeout.set(timeout);
+        Ok(())
+    }
+
+    fn write_timeout(&self) -> std::io::Result<Option<Duration>> {
+        Ok(self.write_timeout.get())
+    }
+
+    fn set_write_timeout(&self, timeout: Option<Duration>) -> std::io::Result<()> {
+        self.write_timeout.set(timeout);
+        Ok(())
+    }
+}
+
+#[test]
+fn timeouts_that_pass_early_are_no_answer_of_a_transport_that_does_not_block() {
+    let _guard = guard();
+    let short = || config(|c| (c.ping_interval, c.close_timeout) = (None, Duration::from_millis(40)));
+    let mut socket = WebSocket::over(Hasty::default(), server_machine(short()));
+    // It writes in slices, and then waits for an answer.
+    let outcome = socket.close(CloseCode::NORMAL, "");
+    assert!(
+        !matches!(&outcome, Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock),
+        "{outcome:?}"
+    );
+    let quick = config(|c| {
+        (c.ping_interval, c.pong_timeout) = (Some(Duration::from_millis(40)), Duration::from_millis(40));
+        c.close_timeout = Duration::from_millis(40);
+    });
+    let mut socket = WebSocket::over(Hasty::default(), server_machine(quick));
+    let outcome = socket.next().map(drop);
+    assert!(matches!(outcome, Err(Error::Connection(Failure::TimedOut(Timer::Pong)))), "{outcome:?}");
+}
+
 #[test]
 fn a_request_that_nobody_takes_is_given_up_in_time() {
     let _guard = guard();

@@ -162,8 +162,14 @@ impl Clock {
     /// Whether a read that gave up after `waited` did so at the timeout set here, neither because the
     /// transport does not block nor because the application has waited long enough.
     fn is_own(&self, waited: Duration) -> bool {
-        self.armed.is_some_and(|armed| waited + TICK >= armed) && self.patience() > TICK
+        self.armed.is_some_and(|armed| has_passed(armed, waited)) && self.patience() > TICK
     }
+}
+
+/// Whether who has `waited` so long and then gave up did so at this timeout. A transport that does not block takes no
+/// time. But timeouts count in ticks, which come late where the processor is busy elsewhere, and then many at once.
+fn has_passed(timeout: Duration, waited: Duration) -> bool {
+    waited + TICK >= timeout || waited >= timeout / 2
 }
 
 /// Reads once, waiting no longer than `most`, and tells the machine what came of it: bytes, the end, or
@@ -319,7 +325,7 @@ impl Sink {
         let state = std::mem::replace(&mut self.state, Sending::UNKNOWN);
         let flushed = match self.write_all(io, send, started) {
             Err(error) if is_would_block(&error) => {
-                let is_own = self.sliced && started.elapsed() + TICK >= SLICE;
+                let is_own = self.sliced && has_passed(SLICE, started.elapsed());
                 if is_own { Ok(Flushed::Some) } else { Err(ErrorKind::WouldBlock.into()) }
             }
             Err(error) => {
