@@ -188,21 +188,18 @@ impl Transport for Hasty {
 #[test]
 fn timeouts_that_pass_early_are_no_answer_of_a_transport_that_does_not_block() {
     let _guard = guard();
-    let short = || config(|c| (c.ping_interval, c.close_timeout) = (None, Duration::from_millis(40)));
-    let mut socket = WebSocket::over(Hasty::default(), server_machine(short()));
-    // It writes in slices, and then waits for an answer.
-    let outcome = socket.close(CloseCode::NORMAL, "");
-    assert!(
-        !matches!(&outcome, Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock),
-        "{outcome:?}"
-    );
-    let quick = config(|c| {
-        (c.ping_interval, c.pong_timeout) = (Some(Duration::from_millis(40)), Duration::from_millis(40));
-        c.close_timeout = Duration::from_millis(40);
-    });
-    let mut socket = WebSocket::over(Hasty::default(), server_machine(quick));
-    let outcome = socket.next().map(drop);
-    assert!(matches!(outcome, Err(Error::Connection(Failure::TimedOut(Timer::Pong)))), "{outcome:?}");
+    let short = Duration::from_millis(40);
+    let is_given_up = |outcome: Result<(), Error>| {
+        let is_right = matches!(outcome, Err(Error::Connection(Failure::TimedOut(Timer::Pong))));
+        assert!(is_right, "{outcome:?}");
+    };
+    let socket = || {
+        let quick =
+            config(|c| (c.ping_interval, c.pong_timeout, c.close_timeout) = (Some(short), short, short));
+        WebSocket::over(Hasty::default(), server_machine(quick))
+    };
+    is_given_up(socket().next().map(drop));
+    is_given_up(socket().send("nobody takes this"));
 }
 
 #[test]
